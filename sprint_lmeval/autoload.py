@@ -1,9 +1,9 @@
 """Makes an installed, unmodified lm_eval find this package's models and tasks.
 
-In: nothing; `install()` is called by `sprint_lmeval_autoload.pth` (Python 3.15 and later: the `.start` file of the same
-name, PEP 829) each time Python starts. Out: when the harness imports its model registry or its task index, our models
-and our task folder are added right after its own. Standard library only, and almost none of it: every Python process
-of the environment pays for this file.
+In: nothing; `start_up()` is called by `sprint_lmeval_autoload.pth` each time Python starts (from Python 3.15 on by the
+`.start` file of that name, PEP 829). Out: when the harness imports its model registry or its task index, our models and
+our task folder are added right after its own. Standard library only, and almost none of it: every Python process of
+the environment pays for this file.
 
 lm_eval 0.4.13 has no plugin discovery. Its next release reads entry points for models (declared in pyproject.toml; an
 alias that is registered already is left alone there and here), but tasks are still found in folders only.
@@ -91,13 +91,13 @@ class Loader:
 
 
 class Finder:
-    """A meta-path finder for the two modules of ACTIONS; takes itself away when both were imported.
+    """A meta-path finder for the modules of ACTIONS; takes itself away when all of them were imported.
 
     Duck-typed: importing `importlib.abc` for its base class would cost every Python process 20 ms.
     """
 
-    def __init__(self) -> None:
-        self.waiting = set(ACTIONS)
+    def __init__(self, waiting: set[str]) -> None:
+        self.waiting = waiting
 
     def find_spec(self, name, path=None, target=None):
         if name not in self.waiting:
@@ -116,16 +116,20 @@ class Finder:
             sys.meta_path.remove(self)
 
 
-def install() -> None:
-    """Wait for the harness to be imported. Called at Python's start; does nothing when switched off or called twice."""
-    if os.environ.get(SWITCH) == "0" or any(isinstance(finder, Finder) for finder in sys.meta_path):
-        return
-    sys.meta_path.insert(0, Finder())
+def start_up() -> None:
+    """Called whenever Python starts: `register()`, unless the user switched it off."""
+    if os.environ.get(SWITCH) != "0":
+        register()
 
 
 def register() -> None:
-    """Add models and tasks now, whatever the start-up hook did: for `sprint-lmeval run`, notebooks and `python -S`."""
-    from importlib import import_module
+    """Add our models and tasks, now where the harness is imported already, else as soon as it is.
 
+    Also for `sprint-lmeval run` and for notebooks, where start-up files were not read. Calling it twice is harmless.
+    """
     for name in ACTIONS:
-        act(name, import_module(name))
+        if name in sys.modules:
+            act(name, sys.modules[name])
+    waiting = {name for name in ACTIONS if name not in sys.modules}
+    if waiting and not any(isinstance(finder, Finder) for finder in sys.meta_path):
+        sys.meta_path.insert(0, Finder(waiting))

@@ -1,0 +1,61 @@
+# Each target does all of its set-up: an environment in .venv, torch first (as pinned in constraints.txt), then the rest.
+#   make demo    the main job on the embedded model          make lint    ruff
+#   make test    the whole test suite, offline, on the CPU   make wheel   build, install in another folder, run there
+#   make bench   the benchmarks: medians, ratios in one run  make real    real models and real problems, where they are
+PYTHON ?= python3
+VENV ?= .venv
+JOBS ?= 2
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+OFFLINE := HF_HUB_OFFLINE=1 HF_DATASETS_OFFLINE=1
+# Without this, the threads of two busy processes wait for each other by spinning.
+export OMP_WAIT_POLICY ?= passive
+export TOKENIZERS_PARALLELISM ?= false
+
+DEMO := lm_eval --model hf-pruned-bon --model_args pretrained=tiny --tasks tiny_passn --limit 40 --batch_size 64 \
+	--output_path output/demo --log_samples
+
+.DELETE_ON_ERROR:
+.PHONY: demo test lint format wheel bench real clean
+
+demo: $(READY)
+	@echo '$$ $(DEMO)'
+	@$(OFFLINE) PATH="$(abspath $(BIN)):$$PATH" $(DEMO)
+
+test: $(READY)
+	$(OFFLINE) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile $(TESTS)
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(READY)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+wheel: $(READY)
+	PYTHON=$(BIN)/python .ci/wheel
+
+bench: $(READY)
+	@for file in benchmarks/[a-z]*.py; do \
+		name=$$(basename $$file .py); echo "== benchmarks.$$name"; \
+		$(OFFLINE) $(BIN)/python -m benchmarks.$$name || exit 1; \
+	done
+
+real: $(READY)
+	PATH="$(abspath $(BIN)):$$PATH" .ci/real
+
+clean:
+	rm -rf $(VENV) output dist
+
+$(READY): pyproject.toml constraints.txt $(wildcard autoload/*) | $(BIN)/python
+	$(INSTALL) torch
+	$(INSTALL) --editable '.[test]'
+	@touch $@
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "$(PYTHON) is missing or older than Python 3.11: install Python 3.11 or newer, or name one: make PYTHON=python3.11" >&2; \
+		exit 1; }
+	$(PYTHON) -m venv $(VENV)

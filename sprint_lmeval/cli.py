@@ -1,0 +1,88 @@
+"""The command `sprint-lmeval`: arguments in, one of our rooms called with them, exit status out.
+
+    sprint-lmeval run --model hf-pruned-bon --model_args pretrained=tiny --tasks tiny_passn -n 8
+    sprint-lmeval heads tiny
+
+Argument parsing only: what a command does stands in the module that it names. Heavy imports happen inside commands.
+"""
+
+import argparse
+import re
+import sys
+
+from sprint_lmeval import __version__
+from sprint_lmeval.errors import InputError
+
+RUN_OPTION = re.compile(r"-n(=?\d+)?|--dry-run|-h|--help")
+
+
+class OneSentenceParser(argparse.ArgumentParser):
+    """A parser whose complaint is one sentence, without the usage before it."""
+
+    def error(self, message: str) -> None:
+        self.exit(2, f"error: {message} (see `{self.prog} --help`)\n")
+
+
+def candidate_count(text: str) -> int:
+    """Parse the N of `-n`."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} given, it must be a whole number from 1 up")
+    return int(text)
+
+
+def build_parser() -> OneSentenceParser:
+    parser = OneSentenceParser(
+        prog="sprint-lmeval", description="Best-of-N with pruned attention heads for lm_eval.", allow_abbrev=False
+    )
+    parser.add_argument("--version", action="version", version=f"sprint-lmeval {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    run = commands.add_parser(
+        "run",
+        help="`lm_eval run` with our models and tasks, where start-up hooks are not read too",
+        description="Every option of `lm_eval run` is taken unchanged (`lm_eval run --help` lists them), and:",
+        usage="sprint-lmeval run [-n N] [--dry-run] [any option of lm_eval run]",
+        allow_abbrev=False,
+    )
+    run.add_argument("-n", type=candidate_count, metavar="N", help="responses per question, instead of the task's own")
+    run.add_argument("--dry-run", action="store_true", help="list candidates, rows and the estimated time")
+    heads = commands.add_parser("heads", help="list a model's layers and heads", allow_abbrev=False)
+    heads.add_argument("model", metavar="MODEL", help="a model folder, a hub id, or tiny")
+    heads.add_argument("--trust-remote-code", action="store_true", help="run model code from the hub")
+    return parser
+
+
+def split_run_options(arguments: list[str]) -> tuple[list[str], list[str]]:
+    """Return (our options with their values, everything else in order, which is the harness's)."""
+    ours, harness = [], []
+    rest = iter(arguments)
+    for argument in rest:
+        if RUN_OPTION.fullmatch(argument):
+            ours.append(argument)
+            ours.extend([next(rest, "")] if argument == "-n" else [])
+        else:
+            harness.append(argument)
+    return ours, harness
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; returns the exit status."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    ours, harness = split_run_options(arguments[1:]) if arguments[:1] == ["run"] else (arguments[1:], [])
+    options = build_parser().parse_args([*arguments[:1], *ours])
+    try:
+        if options.command == "run":
+            from sprint_lmeval.run_command import run
+
+            run(harness, n=options.n, dry_run=options.dry_run)
+        else:
+            from sprint_lmeval.head_listing import head_listing
+
+            print(head_listing(options.model, trust_remote_code=options.trust_remote_code))
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,85 @@
+"""`sprint-lmeval run`: the harness's own `run` command, with our models and tasks in it.
+
+In: options of `lm_eval run`, and optionally N (responses per question) or a dry run. Out: whatever the harness writes.
+The harness runs in this process, unchanged. 0.4.13 has no option for the number of repeats, so N is set on the loaded
+tasks at the moment when `simple_evaluate` hands them to `evaluate`; task names and results stay the harness's.
+"""
+
+import logging
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from sprint_lmeval import autoload
+from sprint_lmeval.errors import InputError
+
+logger = logging.getLogger(__name__)
+
+
+def run(options: list[str], n: int | None = None, dry_run: bool = False) -> None:
+    """Hand `options` to `lm_eval run`.
+
+    Args:
+        options: the command line after `run`.
+        n: responses per question for the tasks that repeat their questions; None keeps what the tasks say.
+        dry_run: load and prepare everything, print the plan, and stop before the evaluation.
+
+    Raises:
+        InputError: n is given, and no chosen task repeats its questions.
+    """
+    autoload.register()
+    sys.argv = [sys.argv[0], "run", *options]
+    from lm_eval.__main__ import cli_evaluate
+
+    if n is None and not dry_run:
+        cli_evaluate()
+        return
+    with evaluate_replaced(n, dry_run):
+        cli_evaluate()
+
+
+@contextmanager
+def evaluate_replaced(n: int | None, dry_run: bool) -> Iterator[None]:
+    """Within the block, `evaluate` gets tasks that repeat `n` times, or is the dry run."""
+    from lm_eval import evaluator
+
+    real = evaluator.evaluate
+    evaluator.evaluate = prepared(plan if dry_run else real, n)
+    try:
+        yield
+    finally:
+        evaluator.evaluate = real
+
+
+def prepared(evaluate: Callable, n: int | None) -> Callable:
+    """Return `evaluate` with the number of repeats set first."""
+
+    def evaluate_prepared(lm, task_dict, **options):
+        if n is not None:
+            set_repeats(task_dict["tasks"], n)
+        return evaluate(lm=lm, task_dict=task_dict, **options)
+
+    return evaluate_prepared
+
+
+def set_repeats(tasks: dict, n: int) -> None:
+    """Set `repeats` to `n` on every generating task that repeats its questions; others keep their meaning."""
+    repeating = {
+        name: task for name, task in tasks.items() if task.OUTPUT_TYPE == "generate_until" and task.config.repeats > 1
+    }
+    if not repeating:
+        raise InputError(
+            f"-n {n} given, but none of the tasks {', '.join(tasks)} repeats its questions: "
+            "choose one of ours (lm_eval ls tasks lists them, their names contain passn) or leave -n out"
+        )
+    for name, task in repeating.items():
+        logger.info("%s: %d responses per question instead of %d", name, n, task.config.repeats)
+        task.set_config(key="repeats", value=n)
+
+
+def plan(**options) -> None:
+    """Print the dry run and end the program, so that the harness has nothing to write."""
+    from sprint_lmeval.dry_run import describe_run
+
+    print(describe_run(**options))
+    sys.exit(0)
