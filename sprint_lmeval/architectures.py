@@ -4,7 +4,7 @@ In: a Hugging Face decoder-only model, also wrapped by PEFT, quantised, or sprea
 Out: `HeadLayout`: for each layer the output projection of its attention, whose input [rows, time, heads * head_dim] is
 the heads' outputs side by side, so that one slice of it is one head. The places are found by structure (the list of
 layers, the attention inside a layer, its output projection by name), not by a table of classes; whether the slices do
-what they should is what `pruning.self_test` checks.
+what they should is what `self_test` checks.
 """
 
 from collections.abc import Iterator
@@ -84,7 +84,7 @@ def _unsuitable(model: nn.Module, config: object, architecture: str) -> str | No
     return NOT_PER_HEAD.get(architecture)
 
 
-def _text_config(config: object) -> object:
+def text_config(config: object) -> object:
     return config.get_text_config(decoder=True) if hasattr(config, "get_text_config") else config
 
 
@@ -106,7 +106,7 @@ def _decoder_layers(model: nn.Module, config: object) -> nn.ModuleList:
     """The outermost list of as many modules as the text config has layers; an image tower is not looked at."""
     decoder = model.get_decoder() if hasattr(model, "get_decoder") else model
     root = decoder if isinstance(decoder, nn.Module) else model
-    count = getattr(_text_config(config), "num_hidden_layers", None)
+    count = getattr(text_config(config), "num_hidden_layers", None)
     for module in root.modules():
         if isinstance(module, nn.ModuleList) and len(module) > 0 and count in (None, len(module)):
             return module
@@ -131,7 +131,7 @@ def _child(module: nn.Module, names: tuple[str, ...]) -> nn.Module | None:
 def _layer_heads(attention: nn.Module, config: object, number: int) -> LayerHeads:
     projection = _output_projection(attention)
     width = _input_width(projection)
-    heads = _head_count(attention, _text_config(config), number)
+    heads = _head_count(attention, text_config(config), number)
     dims = [getattr(attention, name, None) for name in ("head_dim", "v_head_dim")]
     known = [dim for dim in dims if isinstance(dim, int)]
     if not width or not heads or width % heads or (known and width // heads not in known):
