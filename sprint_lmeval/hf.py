@@ -1,0 +1,315 @@
+"""The harness model `hf-pruned-bon`: requests -> strategy -> candidates -> pruned generation -> texts.
+
+A subclass of the harness's `hf` model (`lm_eval/models/huggingface.py`) that takes all of its arguments. What differs:
+the N repeats of a document get the first N candidates of a strategy, and rows of different candidates share a batch.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import logging
+from collections import Counter, defaultdict
+
+import torch
+from lm_eval.models.huggingface import HFLM
+from lm_eval.models.utils import handle_stop_sequences, normalize_gen_kwargs
+from tqdm import tqdm
+
+from sprint_lmeval import __version__
+from sprint_lmeval.candidates import BASE, Candidate
+from sprint_lmeval.errors import InputError, show_one_sentence
+from sprint_lmeval.generation import Response, Row, Settings, generate
+from sprint_lmeval.hf_arguments import check_arguments, default_device
+from sprint_lmeval.pretrained import PAPER_MODEL, config_heads, resolve_pretrained
+from sprint_lmeval.pruning import check_heads, head_layout, prune_heads
+from sprint_lmeval.response_text import ResponseText
+from sprint_lmeval.self_test import self_test
+from sprint_lmeval.strategies import Sampled, Unpruned, build_strategy
+
+log = logging.getLogger(__name__)
+VERSIONS_OF = ("lm_eval", "torch", "transformers", "tokenizers", "accelerate")
+SAMPLING_KEYS = ("temperature", "top_k", "top_p")
+
+
+class HFPrunedBestOfN(HFLM):
+    """N greedy responses of N pruned sub-models, or one of the baselines.
+
+    Args:
+        pretrained: folder, hub id, `tiny`, or a loaded transformers model; by default the paper's model.
+        head_masks: candidates: `base:L5H0:L5H0+L10H3`, a .txt / .json / .yaml file, or a list.
+        strategy: `fixed` (with head_masks), `base`, `sample`, `random` or `spread` (default without head_masks).
+        pool: candidates that `random` draws from; by default the heads of `spread`.
+        strategy_seed: seed of `random` and `sample`.
+        kwargs: every argument of the harness's `hf` model.
+
+    Raises:
+        InputError: on any argument that is unknown, contradictory or does not fit the model, where possible before
+            weights are loaded.
+    """
+
+    def __init__(
+        self,
+        pretrained: str | torch.nn.Module = PAPER_MODEL,
+        head_masks: str | list | None = None,
+        strategy: str | None = None,
+        pool: str | list | None = None,
+        strategy_seed: int = 0,
+        **kwargs,
+    ) -> None:
+        show_one_sentence()
+        check_arguments(kwargs, head_masks=head_masks)
+        build = build_strategy(strategy, head_masks, pool, strategy_seed)
+        if isinstance(pretrained, str):
+            pretrained = resolve_pretrained(pretrained)
+            kwargs["device"] = default_device(kwargs.get("device"))
+            self._check_before_loading(pretrained, build, kwargs)
+        super().__init__(pretrained=pretrained, **kwargs)
+        self._take_global_rank()
+        self.layout = head_layout(self.model)
+        self.strategy = build([layer.heads for layer in self.layout.layers])
+        check_heads(self.layout, self.strategy.possible())
+        self.self_test = self_test(self.model, self.layout)
+        self._used = {"chat_template": False, "settings": [], "n": set()}
+        self._log_strategy()
+
+    def _check_before_loading(self, name: str, build, kwargs: dict) -> None:
+        if kwargs.get("gguf_file") or kwargs.get("backend") == "seq2seq":
+            if kwargs.get("backend") == "seq2seq":
+                raise InputError("backend=seq2seq given: only decoder-only models have heads to prune here")
+            return  # the configuration lies inside the weights: checked once they are loaded
+        keys = ("revision", "trust_remote_code", "subfolder", "token", "cache_dir")
+        layout = config_heads(name, **{k: kwargs[k] for k in keys if kwargs.get(k)})
+        strategy = build([layer.heads for layer in layout.layers])
+        try:
+            check_heads(layout, strategy.possible())
+        except ValueError as error:
+            raise InputError(str(error)) from None
+
+    def _take_global_rank(self) -> None:
+        """Rank and world size over all machines and devices, CPU included; the parent knows local GPUs only."""
+        accelerator = getattr(self, "accelerator", None)
+        if accelerator is not None and accelerator.num_processes > 1:
+            self._rank, self._world_size = accelerator.process_index, accelerator.num_processes
+            self._device = accelerator.device
+
+    def _log_strategy(self) -> None:
+        described = self.strategy.described()
+        if self.strategy.name == "spread":
+            log.warning("no head_masks given: strategy `spread`, an unlearned order of heads; this is not SPRINT")
+        log.info("strategy %s on %s, self-test %s", described, self.layout.architecture, self.self_test)
+
+    # ---- the harness's calls ----
+
+    def set_cache_hook(self, cache_hook) -> None:
+        if getattr(cache_hook, "dbdict", None) is not None:
+            raise InputError(
+                "--use_cache given: its key knows neither candidate nor repeat, so N responses would become one text; "
+                "leave it out"
+            )
+        super().set_cache_hook(cache_hook)
+
+    def apply_chat_template(self, *args, **kwargs) -> str:
+        self._used["chat_template"] = True
+        return super().apply_chat_template(*args, **kwargs)
+
+    def generate_until(self, requests: list, disable_tqdm: bool = False) -> list[str]:
+        """Return one `ResponseText` per request; the k-th repeat of a document gets its k-th candidate."""
+        self._warn_without_chat_template()
+        positions = self._positions(requests)
+        ranked = self._candidates(requests, positions)
+        groups = defaultdict(list)  # generation settings -> places in `requests`
+        for place, request in enumerate(requests):
+            groups[json.dumps(request.args[1], sort_keys=True)].append(place)
+        responses: list = [None] * len(requests)
+        with tqdm(total=len(requests), disable=disable_tqdm or self.rank != 0, desc="pruned responses") as progress:
+            for places in groups.values():
+                settings = self._settings(requests[places[0]].args[1])
+                rows = {p: self._row(requests[p].args[0], ranked[p][0], positions[p]) for p in places}
+                self._fill(responses, rows, ranked, settings, progress)
+        return responses
+
+    def _fill(self, responses: list, rows: dict[int, Row], ranked: list, settings: Settings, progress: tqdm) -> None:
+        """Decode distinct rows once each and put every response into all places that asked for it."""
+        places = defaultdict(list)
+        for place, row in rows.items():
+            places[row].append(place)
+        for row, response in self._generate(list(places), settings):
+            for place in places[row]:
+                responses[place] = self._text(response, *ranked[place])
+                progress.update(1)
+
+    def _generate(self, rows: list[Row], settings: Settings):
+        enabled = self.mixed_precision_dtype is not None
+        with torch.autocast(device_type=self.device.type, dtype=self.mixed_precision_dtype, enabled=enabled):
+            yield from generate(self.model, self.tokenizer, rows, settings, self.layout)
+
+    def _text(self, response: Response, candidate: Candidate, score: float | None) -> ResponseText:
+        return ResponseText(
+            response.text,
+            candidate=str(candidate),
+            truncated=response.truncated,
+            new_tokens=response.new_tokens,
+            exchangeable=self.strategy.exchangeable,
+            score=score,
+        )
+
+    # ---- which candidate answers which request ----
+
+    @staticmethod
+    def _positions(requests: list) -> list[int]:
+        """The harness repeats one request object N times, and more often to pad a rank: count, modulo N."""
+        seen: Counter = Counter()
+        positions = []
+        for request in requests:
+            positions.append(seen[id(request)] % max(request.repeats or 1, 1))
+            seen[id(request)] += 1
+        return positions
+
+    def _candidates(self, requests: list, positions: list[int]) -> list[tuple[Candidate, float | None]]:
+        """Return candidate and score of every request; each document is ranked once."""
+        first = {id(r): r for r in requests}
+        by_n = defaultdict(list)
+        for key, request in first.items():
+            by_n[max(request.repeats or 1, 1)].append(key)
+        ranked, scored = {}, {}
+        for n, keys in by_n.items():
+            ranked.update(zip(keys, self.strategy.candidates([_question(first[k]) for k in keys], n), strict=True))
+            scored.update(zip(keys, self.strategy.scores or [[None] * n] * len(keys), strict=True))
+            self._used["n"].add(n)
+        return [(ranked[id(r)][i], scored[id(r)][i]) for r, i in zip(requests, positions, strict=True)]
+
+    def _row(self, prompt: str, candidate: Candidate, position: int) -> Row:
+        if isinstance(self.strategy, Sampled):
+            return Row(prompt, candidate, position, self.strategy.row_seed(prompt, position))
+        return Row(prompt, candidate)
+
+    # ---- generation settings ----
+
+    def _settings(self, gen_kwargs: dict) -> Settings:
+        sampling = isinstance(self.strategy, Sampled)
+        given = dict(gen_kwargs)
+        sampled = {key: given.pop(key) for key in SAMPLING_KEYS if key in given}
+        _refuse_contradictions(sampling, given, sampled, self.strategy.name)
+        given = normalize_gen_kwargs(given, self.max_gen_toks)
+        until = handle_stop_sequences(given.pop("until", None), eos=self.tok_decode(self.eot_token_id, False))
+        max_new_tokens = given.pop("max_gen_toks")
+        for key in ("do_sample", "temperature", "num_beams", "num_return_sequences"):
+            given.pop(key, None)
+        settings = Settings(
+            max_new_tokens=max_new_tokens,
+            until=tuple(until),
+            batch_size=self._rows_per_batch(),
+            max_prompt_tokens=self._room_for_prompt(max_new_tokens),
+            temperature=float(sampled.get("temperature") or 0.0) if sampling else 0.0,
+            top_k=int(sampled.get("top_k") or 0),
+            top_p=float(1.0 if sampled.get("top_p") is None else sampled["top_p"]),
+            add_special_tokens=self.add_bos_token,
+            think_end_token=self.think_end_token,
+            generate_arguments=given,
+        )
+        self._used["settings"].append(_recorded(settings, sampling))
+        return settings
+
+    def _room_for_prompt(self, max_new_tokens: int) -> int:
+        room = self.max_length - max_new_tokens
+        if room <= 0:
+            raise InputError(
+                f"max_gen_toks={max_new_tokens} given, the model's whole length is {self.max_length} tokens: "
+                "lower it with --gen_kwargs max_gen_toks=..."
+            )
+        return room
+
+    def _rows_per_batch(self) -> int:
+        if self.batch_size != "auto":
+            return int(self.batch_size)
+        if not self.batch_sizes.get("generate"):
+            self.batch_sizes["generate"] = self._detect_batch_size()
+            log.info("batch_size=auto: %d rows", self.batch_sizes["generate"])
+        return self.batch_sizes["generate"]
+
+    def _warn_without_chat_template(self) -> None:
+        if getattr(self.tokenizer, "chat_template", None) and not self._used["chat_template"]:
+            log.warning("the model has a chat template and this run does not use it: consider --apply_chat_template")
+
+    # ---- scoring of given continuations: one candidate only ----
+
+    def loglikelihood(self, requests: list, *args, **kwargs) -> list:
+        self._only_candidate()
+        return super().loglikelihood(requests, *args, **kwargs)
+
+    def loglikelihood_rolling(self, requests: list, *args, **kwargs) -> list:
+        self._only_candidate()
+        return super().loglikelihood_rolling(requests, *args, **kwargs)
+
+    def _model_call(self, inps: torch.Tensor, *args, **kwargs) -> torch.Tensor:
+        possible = self.strategy.possible() if hasattr(self, "strategy") else []
+        if len(possible) != 1:
+            return super()._model_call(inps, *args, **kwargs)
+        with prune_heads(self.model, possible * len(inps), self.layout):
+            return super()._model_call(inps, *args, **kwargs)
+
+    def _only_candidate(self) -> Candidate:
+        if type(self.strategy) is Unpruned:
+            return BASE
+        possible = self.strategy.possible()
+        if len(possible) != 1:
+            raise InputError(
+                f"this task scores given continuations (loglikelihood), which needs exactly one candidate, and strategy "
+                f"{self.strategy.name} has {len(possible) or 'several'}: give one, for example head_masks=L5H0 or base"
+            )
+        return possible[0]
+
+    # ---- what the results record ----
+
+    def get_model_info(self) -> dict:
+        """Return the parent's facts and, under `sprint`, what is needed to rerun and to trust the numbers."""
+        versions = {name: importlib.metadata.version(name) for name in VERSIONS_OF}
+        sprint = {
+            "version": __version__,
+            **self.strategy.described(),
+            "n": sorted(self._used["n"]),
+            "generation": self._used["settings"],
+            "checkpoint_generation_config": self.model.generation_config.to_diff_dict(),
+            "architecture": self.layout.architecture,
+            "attention": getattr(self.model.config, "_attn_implementation", None),
+            "self_test": self.self_test if isinstance(self.self_test, dict) else vars(self.self_test),
+            "versions": versions,
+        }
+        info = super().get_model_info() if isinstance(self.pretrained, str) else {}
+        return {**info, "sprint": sprint}
+
+
+def _question(request) -> str:
+    """The raw question of a request's document, or its prompt where the document is of a foreign shape."""
+    doc = request.doc if isinstance(request.doc, dict) else {}
+    return next((doc[key] for key in ("question", "problem") if isinstance(doc.get(key), str)), request.args[0])
+
+
+def _refuse_contradictions(sampling: bool, given: dict, sampled: dict, strategy: str) -> None:
+    for key in ("num_beams", "num_return_sequences"):
+        if int(given.get(key) or 1) > 1:
+            raise InputError(f"{key}={given[key]} given: a candidate has one response from one beam; leave it out")
+    temperature = sampled.get("temperature")
+    if sampling and not (isinstance(temperature, (int, float)) and temperature > 0):
+        raise InputError(
+            f"strategy=sample with temperature {temperature or 0} given, it must be above 0: "
+            "add --gen_kwargs temperature=0.6,do_sample=true"
+        )
+    if not sampling and (given.get("do_sample") or (temperature or 0) > 0):
+        raise InputError(
+            f"sampling was asked for (do_sample, temperature) with strategy={strategy}, whose candidates answer "
+            "greedily: leave it out or use strategy=sample"
+        )
+
+
+def _recorded(settings: Settings, sampling: bool) -> dict:
+    recorded = {
+        "greedy": not sampling,
+        "max_new_tokens": settings.max_new_tokens,
+        "until": list(settings.until),
+        **settings.generate_arguments,
+    }
+    if sampling:
+        recorded |= {"temperature": settings.temperature, "top_k": settings.top_k, "top_p": settings.top_p}
+    return recorded

@@ -1,0 +1,48 @@
+"""What a user may write behind `--model_args`: everything of the harness's `hf` model and ours, and nothing else.
+
+The harness hands unknown arguments on to transformers, which takes some in silence; here they are refused.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+
+from sprint_lmeval.errors import InputError
+
+OURS = ("head_masks", "strategy", "pool", "strategy_seed")
+NOT_YET = {"selector": "trained selectors", "store": "stored responses"}
+# Arguments of transformers' from_pretrained and of the quantisation configs that the harness passes through.
+OF_TRANSFORMERS = frozenset(
+    "attn_implementation cache_dir code_revision config_file device_map experts_implementation force_download "
+    "ignore_mismatched_sizes key_mapping llm_int8_enable_fp32_cpu_offload llm_int8_skip_modules llm_int8_threshold "
+    "load_in_4bit load_in_8bit local_files_only low_cpu_mem_usage max_memory offload_buffers offload_state_dict proxies "
+    "quantization_config rope_scaling rope_theta sliding_window state_dict token torch_dtype use_cache use_flash_attn "
+    "use_safetensors variant".split()
+)
+
+
+def check_arguments(given: dict, head_masks: object) -> None:
+    """Raise InputError for an argument that nobody reads, naming the one that was probably meant."""
+    from lm_eval.models.huggingface import HFLM
+
+    known = {*inspect.signature(HFLM.__init__).parameters, *OF_TRANSFORMERS} - {"self", "kwargs"}
+    for name in given:
+        if name in NOT_YET:
+            both = " and head_masks, of which only one can decide," if head_masks is not None else ""
+            raise InputError(f"{name}={both} given: {NOT_YET[name]} are not part of this version; leave it out")
+        if name not in known and not name.startswith("bnb_4bit_"):
+            likely = difflib.get_close_matches(name, [*OURS, *known], n=1)
+            hint = f"did you mean {likely[0]}?" if likely else f"allowed are {', '.join(OURS)} and hf's arguments"
+            raise InputError(f"unknown model argument {name}={given[name]}: {hint}")
+
+
+def default_device(given: str | None) -> str:
+    """Return the device to use: what was given, else a GPU where there is one, else the CPU."""
+    import torch
+
+    if given is None:
+        return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    if str(given).startswith("cuda") and not torch.cuda.is_available():
+        raise InputError(f"device={given} given, but torch finds no CUDA device here: use --device cpu")
+    return str(given)

@@ -1,0 +1,84 @@
+"""The task class behind every `*_passn` YAML: N responses per document, judged together.
+
+In: documents of `documents.py` (question, answer, ...) and what the YAML says. Out: the metrics of `metrics.py`.
+It is the harness's `ConfigurableTask`; the YAML stays the place of prompts, limits and N.
+"""
+
+from __future__ import annotations
+
+from lm_eval.api.task import ConfigurableTask
+
+from sprint_lmeval.answers import GRADER, check_gold, judge_responses
+from sprint_lmeval.errors import InputError, show_one_sentence
+from sprint_lmeval.metrics import QuestionRow, aggregations, kept_lists, mean_metrics, question_metrics
+
+
+class PassNTask(ConfigurableTask):
+    """N responses per question (`repeats`), verdicts against the document's `answer`.
+
+    `metadata.answer_kind` of the YAML is `math` (symbolic equality) or `number`.
+    """
+
+    def __init__(self, config: dict) -> None:
+        show_one_sentence()
+        config = {key: value for key, value in config.items() if key != "class"}
+        repeats = config.get("repeats", 1)
+        if isinstance(repeats, bool) or not isinstance(repeats, int) or repeats < 1:
+            raise InputError(f"task {config.get('task')}: repeats={repeats} given, N must be a whole number above 0")
+        super().__init__(config=config)
+        self._aggregation_list = aggregations(repeats)
+        self._higher_is_better = mean_metrics(repeats)
+
+    @property
+    def answer_kind(self) -> str:
+        return self.config.metadata["answer_kind"]
+
+    def build_all_requests(self, *, cache_requests: bool = False, **kwargs) -> None:
+        if cache_requests:
+            raise InputError(
+                "--cache_requests given: its key knows neither generation settings nor repeats, so a changed run "
+                "would reuse old requests; leave it out"
+            )
+        if kwargs.get("samples") is None:
+            _refuse_too_many_shots(self)
+        super().build_all_requests(cache_requests=False, **kwargs)
+        for instance in self.instances:
+            self._check_gold(instance.doc)
+
+    def _check_gold(self, doc: dict) -> None:
+        try:
+            check_gold(doc["answer"], self.answer_kind)
+        except ValueError as error:
+            raise InputError(f"task {self.config.task}, document {doc['id']}: {error}") from None
+
+    def process_results(self, doc: dict, results: list) -> QuestionRow:
+        """Judge the N responses of one document; padding of a data-parallel rank is cut off."""
+        n = self.config.repeats
+        responses = results[0] if isinstance(results[0], (list, tuple)) else results
+        if len(responses) < n:
+            raise InputError(
+                f"task {self.config.task}, document {doc['id']}: {len(responses)} responses, {n} were asked for"
+            )
+        responses = list(responses[:n])
+        judgement = judge_responses(responses, doc["answer"], self.answer_kind)
+        metrics = question_metrics(judgement, responses, self._exchangeable(responses))
+        return QuestionRow(metrics, kept_lists(judgement, responses))
+
+    def _exchangeable(self, responses: list[str]) -> bool:
+        """Whether the N are independent samples: our model says so; another one samples where it was told to."""
+        told = [getattr(r, "exchangeable", None) for r in responses]
+        if None not in told:
+            return all(told)
+        settings = self.config.generation_kwargs or {}
+        return bool(settings.get("do_sample")) and float(settings.get("temperature") or 0) > 0
+
+    def dump_config(self) -> dict:
+        config = super().dump_config()
+        return {**config, "metadata": {**(config.get("metadata") or {}), "grader": GRADER}}
+
+
+def _refuse_too_many_shots(task: PassNTask) -> None:
+    available = len(task.fewshot_docs() or [])
+    asked = task.config.num_fewshot or 0
+    if asked > available:
+        raise InputError(f"--num_fewshot {asked} given, task {task.config.task} has {available} examples: ask for fewer")

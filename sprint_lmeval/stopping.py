@@ -1,0 +1,55 @@
+"""Stop strings row by row: a row whose text contains one is finished, whatever the other rows of its batch do.
+
+In: the token ids that `generate` has produced so far. Out: which rows are finished, and after how many new tokens.
+The harness's own criterion ends a batch only when all of its rows have met the same string.
+"""
+
+from __future__ import annotations
+
+import torch
+from transformers import PreTrainedTokenizerBase, StoppingCriteria
+
+UNFINISHED_CHARACTER = "\ufffd"  # what decoding shows for a character whose bytes span several tokens
+
+
+class StopStrings(StoppingCriteria):
+    """Finishes a row at the first stop string in its new text, across token boundaries.
+
+    Attributes:
+        new_tokens_at_stop: per row, how many new tokens it had when it met a stop string, or None.
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, stops: list[str], rows: int, prompt_tokens: int) -> None:
+        self.tokenizer = tokenizer
+        self.stops = [s for s in stops if s]
+        self.prompt_tokens = prompt_tokens
+        self.new_tokens_at_stop: list[int | None] = [None] * rows
+        # A token writes at least one byte, so this many of them hold any stop string; some more for odd tokens.
+        self.tail_tokens = max((len(s.encode()) for s in self.stops), default=0) + 4
+        self.last_characters = {s[-1] for s in self.stops}
+        self.may_end: dict[int, bool] = {}
+        self.anchor = tokenizer.encode("a", add_special_tokens=False)
+
+    def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor, **kwargs) -> torch.BoolTensor:
+        # input_ids: [rows, time]
+        new = input_ids.shape[1] - self.prompt_tokens
+        candidates = [
+            row
+            for row, token in enumerate(input_ids[:, -1].tolist())
+            if self.new_tokens_at_stop[row] is None and self._may_end(token)
+        ]
+        if candidates:
+            tail = input_ids[candidates, -min(new, self.tail_tokens) :]
+            texts = self.tokenizer.batch_decode(tail, skip_special_tokens=True)
+            for row, text in zip(candidates, texts, strict=True):
+                if any(stop in text for stop in self.stops):
+                    self.new_tokens_at_stop[row] = new
+        return torch.tensor([n is not None for n in self.new_tokens_at_stop], device=input_ids.device)
+
+    def _may_end(self, token: int) -> bool:
+        """Return whether this token's text can hold the last character of a stop string."""
+        if token not in self.may_end:
+            before = self.tokenizer.decode(self.anchor)
+            text = self.tokenizer.decode([*self.anchor, token])[len(before) :]
+            self.may_end[token] = UNFINISHED_CHARACTER in text or not self.last_characters.isdisjoint(text)
+        return self.may_end[token]
