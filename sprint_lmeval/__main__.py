@@ -1,4 +1,4 @@
-"""`python -m sprint_lmeval …` is `sprint-lmeval …`, also where its script is not on the path (`pip install --target`)."""
+"""`python -m sprint_lmeval` is `sprint-lmeval …`, also where its script is not on the path (`pip install --target`)."""
 
 import sys
 

@@ -5,8 +5,9 @@ Only the model's configuration is read: the model is built on the meta device, w
 
 from itertools import groupby
 
-from sprint_lmeval.errors import InputError
-from sprint_lmeval.tiny import MODEL_FOLDER
+from sprint_lmeval.architectures import HeadLayout
+from sprint_lmeval.pretrained import config_heads, resolve_pretrained
+from sprint_lmeval.strategies import spread_candidates
 
 
 def head_listing(model: str, trust_remote_code: bool = False) -> str:
@@ -15,49 +16,12 @@ def head_listing(model: str, trust_remote_code: bool = False) -> str:
     Raises:
         InputError: the model cannot be found, or its heads cannot be pruned.
     """
-    from sprint_lmeval.pruning import head_layout
-
-    try:
-        layout = head_layout(empty_model(model, trust_remote_code))
-    except InputError:
-        raise
-    except ValueError as error:
-        raise InputError(str(error)) from None
+    layout = config_heads(resolve_pretrained(model), trust_remote_code=trust_remote_code)
     return "\n".join(f"{name:<13} {value}" for name, value in listed(model, layout))
 
 
-def empty_model(model: str, trust_remote_code: bool):
-    """Build `model` from its configuration alone, every weight on the meta device."""
-    import torch
-    from transformers import AutoConfig, AutoModelForCausalLM
-
-    source = str(MODEL_FOLDER) if model == "tiny" else model
-    try:
-        config = AutoConfig.from_pretrained(source, trust_remote_code=trust_remote_code)
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f"no model configuration at {model} ({one_line(error)}); give a model folder, a hub id that can be "
-            "fetched, or tiny"
-        ) from None
-    try:
-        with torch.device("meta"):
-            return AutoModelForCausalLM.from_config(config, trust_remote_code=trust_remote_code)
-    except (ImportError, ValueError) as error:
-        raise InputError(
-            f"{model} ({config.model_type}) is not a decoder-only language model that can be built here "
-            f"({one_line(error)}); sprint-lmeval prunes heads of decoders such as Qwen2 or Llama"
-        ) from None
-
-
-def one_line(error: Exception) -> str:
-    """Return the first sentence of an error's text, without its line breaks."""
-    return " ".join(str(error).split()).partition(". ")[0].rstrip(".")
-
-
-def listed(model: str, layout) -> list[tuple[str, str]]:
+def listed(model: str, layout: HeadLayout) -> list[tuple[str, str]]:
     """Return (name, value) lines; consecutive layers of equal shape share one."""
-    from sprint_lmeval.strategies import spread_candidates
-
     heads = [layer.heads for layer in layout.layers]
     spread = spread_candidates(heads)
     spread_layers = sorted({layer for candidate in spread for layer, _ in candidate.heads})
@@ -72,7 +36,7 @@ def listed(model: str, layout) -> list[tuple[str, str]]:
     ]
 
 
-def layer_lines(layers) -> list[str]:
+def layer_lines(layers: tuple) -> list[str]:
     """Return one line per run of layers with the same number and width of heads."""
     lines = []
     for (heads, head_dim), run in groupby(enumerate(layers), key=lambda item: (item[1].heads, item[1].head_dim)):
