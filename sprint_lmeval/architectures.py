@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import torch
 from torch import nn
 
 SUPPORTED = (
@@ -22,10 +23,10 @@ SUPPORTED = (
 OUTPUT_NAMES = ("o_proj", "out_proj", "c_proj", "dense", "Wo", "wo")
 QUERY_NAMES = ("q_proj", "qkv_proj", "query_key_value", "c_attn", "Wqkv", "q_a_proj", "q_b_proj", "Wq", "wq", "qkv")
 HEAD_COUNT_NAMES = ("num_heads", "num_attention_heads", "n_heads", "n_head")
-# Attention whose projection input is not one slice per head, although the shapes fit.
+# Models whose projection input is not one slice per head, or not the whole story, although the shapes fit.
 NOT_PER_HEAD = {
     "DiffLlamaForCausalLM": "it subtracts one half of its heads from the other before the output projection",
-    "BitNetForCausalLM": "it normalises all heads together before the output projection",
+    "BltForCausalLM": "it is several transformers in a row",
 }
 
 
@@ -134,9 +135,21 @@ def _layer_heads(attention: nn.Module, config: object, number: int) -> LayerHead
     heads = _head_count(attention, text_config(config), number)
     dims = [getattr(attention, name, None) for name in ("head_dim", "v_head_dim")]
     known = [dim for dim in dims if isinstance(dim, int)]
+    if _normalises_all_heads(attention, width):
+        raise ValueError(f"layer {number} normalises all heads together before its output projection")
     if not width or not heads or width % heads or (known and width // heads not in known):
         raise ValueError(f"layer {number}'s output projection takes {width} values, not {heads} heads of equal width")
     return LayerHeads(projection, heads, width // heads)
+
+
+def _normalises_all_heads(attention: nn.Module, width: int | None) -> bool:
+    """Whether a norm over the heads side by side stands before the projection (norms of queries and keys do not)."""
+    return any(
+        "norm" in type(module).__name__.lower()
+        and not name.startswith(("q", "k"))
+        and tuple(getattr(module, "weight", torch.empty(0)).shape) == (width,)
+        for name, module in attention.named_children()
+    )
 
 
 def _input_width(projection: nn.Module) -> int | None:

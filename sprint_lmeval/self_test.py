@@ -68,11 +68,11 @@ def self_test(model: nn.Module, layout: HeadLayout | None = None) -> SelfTest:
 
 
 def _run(model: nn.Module, layout: HeadLayout, layers: list[int], reference: str) -> SelfTest:
-    result, changed = _compare(model, layout, _tested(layout, layers), reference)
+    result, changed = compare(model, layout, _tested(layout, layers), reference)
     silent = [layer for layer in layers if layer not in changed]
     if silent:  # single heads may do nothing by chance, all heads of a layer only where its projection is zero
         whole = [Candidate(tuple((layer, head) for head in range(layout.layers[layer].heads))) for layer in silent]
-        result, changed = _compare(model, layout, whole, reference)
+        result, changed = compare(model, layout, whole, reference)
         still = [layer for layer in silent if layer not in changed]
         if len(still) == len(layers) or (still and reference == "inputs"):
             raise _failed(layout, f"pruning all heads of layer {still[0]} changes no logit")
@@ -86,10 +86,13 @@ def _tested(layout: HeadLayout, layers: list[int]) -> list[Candidate]:
     return list(dict.fromkeys(Candidate(heads) for heads in [*single, together]))
 
 
-def _compare(
-    model: nn.Module, layout: HeadLayout, candidates: list[Candidate], reference: str
+def compare(
+    model: nn.Module, layout: HeadLayout, candidates: list[Candidate], reference: str = "weights"
 ) -> tuple[SelfTest, set[int]]:
-    """The figures, checked, and the layers where a candidate that prunes nowhere else changed a logit."""
+    """Prune `candidates` in one batch, a row each, and compare with `reference`.
+
+    Returns the figures, checked, and the layers where a candidate that prunes nowhere else changed a logit.
+    """
     rows = [BASE, *candidates, BASE]
     tokens = _tokens(model, len(rows))
     plain = _logits(model, tokens)
