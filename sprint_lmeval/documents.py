@@ -11,6 +11,7 @@ import hashlib
 import json
 import logging
 import os
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -35,6 +36,7 @@ MATH_SUBJECTS = (
     "precalculus",
 )
 UNUSABLE_GOLDS = ("", "None")  # two problems of MATH's training part have no usable gold
+CALCULATOR_NOTES = re.compile(r"<<[^<>]*>>")  # <<3*4=12>> in GSM8K's solutions
 LAYOUT = "gsm8k/train.jsonl, gsm8k/test.jsonl, math/train.jsonl, math/math500.jsonl"
 
 
@@ -120,7 +122,7 @@ def _gsm8k_document(record: dict, split: str, number: int, path: Path | None) ->
         "id": f"{split}-{number}",
         "question": record["question"],
         "answer": answer.strip().replace(",", ""),
-        "solution": solution.strip(),
+        "solution": CALCULATOR_NOTES.sub("", solution).strip(),
         "subject": "",
         "level": 0,
         "split": split,

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import logging
 
 from sprint_lmeval.errors import InputError
 
+log = logging.getLogger(__name__)
 OURS = ("head_masks", "strategy", "pool", "strategy_seed")
 NOT_YET = {"selector": "trained selectors", "store": "stored responses"}
 # Arguments of transformers' from_pretrained and of the quantisation configs that the harness passes through.
@@ -38,11 +40,16 @@ def check_arguments(given: dict, head_masks: object) -> None:
 
 
 def default_device(given: str | None) -> str:
-    """Return the device to use: what was given, else a GPU where there is one, else the CPU."""
+    """Return the device to use: what was given, or the best one there is.
+
+    The harness's command line fills in `cuda:0` by itself, so a CUDA device that is absent is not an error; as in the
+    `hf` model the CPU serves, and the log says so.
+    """
     import torch
 
-    if given is None:
-        return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    if str(given).startswith("cuda") and not torch.cuda.is_available():
-        raise InputError(f"device={given} given, but torch finds no CUDA device here: use --device cpu")
-    return str(given)
+    if given is not None and not (str(given).startswith("cuda") and not torch.cuda.is_available()):
+        return str(given)
+    device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    if given is not None:
+        log.info("device %s is not here, using %s", given, device)
+    return device

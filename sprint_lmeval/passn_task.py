@@ -25,9 +25,14 @@ class PassNTask(ConfigurableTask):
         repeats = config.get("repeats", 1)
         if isinstance(repeats, bool) or not isinstance(repeats, int) or repeats < 1:
             raise InputError(f"task {config.get('task')}: repeats={repeats} given, N must be a whole number above 0")
-        super().__init__(config=config)
-        self._aggregation_list = aggregations(repeats)
-        self._higher_is_better = mean_metrics(repeats)
+        # The harness looks metrics up by name unless a task judges for itself, as this class does.
+        super().__init__(config={**config, "process_results": f"{__name__}.PassNTask.process_results"})
+
+    def aggregation(self) -> dict:
+        return aggregations(self.config.repeats)
+
+    def higher_is_better(self) -> dict:
+        return mean_metrics(self.config.repeats)
 
     @property
     def answer_kind(self) -> str:
@@ -73,7 +78,8 @@ class PassNTask(ConfigurableTask):
         return bool(settings.get("do_sample")) and float(settings.get("temperature") or 0) > 0
 
     def dump_config(self) -> dict:
-        config = super().dump_config()
+        """Return the configuration that results record: the same text in every run, functions by their names."""
+        config = _named(super().dump_config())
         return {**config, "metadata": {**(config.get("metadata") or {}), "grader": GRADER}}
 
 
@@ -82,3 +88,11 @@ def _refuse_too_many_shots(task: PassNTask) -> None:
     asked = task.config.num_fewshot or 0
     if asked > available:
         raise InputError(f"--num_fewshot {asked} given, task {task.config.task} has {available} examples: ask for fewer")
+
+
+def _named(value: object) -> object:
+    if isinstance(value, dict):
+        return {key: _named(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_named(inner) for inner in value]
+    return f"{value.__module__}.{value.__qualname__}" if callable(value) else value
