@@ -162,7 +162,7 @@ def _input_width(projection: nn.Module) -> int | None:
 
 
 def _head_count(attention: nn.Module, config: object, number: int) -> int | None:
-    for holder in (attention, config):
+    for holder in (attention, getattr(attention, "config", None), config):
         for name in HEAD_COUNT_NAMES:
             count = getattr(holder, name, None)
             if isinstance(count, list | tuple) and number < len(count):
