@@ -21,11 +21,11 @@ def run(options: list[str], n: int | None = None, dry_run: bool = False) -> None
 
     Args:
         options: the command line after `run`.
-        n: responses per question for the tasks that repeat their questions; None keeps what the tasks say.
+        n: responses per question for our tasks; None keeps what their YAML says.
         dry_run: load and prepare everything, print the plan, and stop before the evaluation.
 
     Raises:
-        InputError: n is given, and no chosen task repeats its questions.
+        InputError: n is given, and no chosen task is ours.
     """
     autoload.register()
     sys.argv = [sys.argv[0], "run", *options]
@@ -63,23 +63,25 @@ def prepared(evaluate: Callable, n: int | None) -> Callable:
 
 
 def set_repeats(tasks: dict, n: int) -> None:
-    """Set `repeats` to `n` on every generating task that repeats its questions; others keep their meaning."""
-    repeating = {
-        name: task for name, task in tasks.items() if task.OUTPUT_TYPE == "generate_until" and task.config.repeats > 1
-    }
-    if not repeating:
+    """Set `repeats` to `n` on every task of ours; for other tasks N responses would have no meaning."""
+    from sprint_lmeval.passn_task import PassNTask
+
+    ours = {name: task for name, task in tasks.items() if isinstance(task, PassNTask)}
+    if not ours:
         raise InputError(
-            f"-n {n} given, but none of the tasks {', '.join(tasks)} repeats its questions: "
-            "choose one of ours (lm_eval ls tasks lists them, their names contain passn) or leave -n out"
+            f"-n {n} given, but none of the tasks {', '.join(tasks)} takes N responses per question: "
+            "choose one that does (their names contain passn, see `lm_eval ls tasks`) or leave -n out"
         )
-    for name, task in repeating.items():
+    for name, task in ours.items():
         logger.info("%s: %d responses per question instead of %d", name, n, task.config.repeats)
         task.set_config(key="repeats", value=n)
 
 
-def plan(**options) -> None:
+def plan(lm, **options) -> None:
     """Print the dry run and end the program, so that the harness has nothing to write."""
     from sprint_lmeval.dry_run import describe_run
 
-    print(describe_run(**options))
+    text = describe_run(lm, **options)
+    if lm.rank == 0:
+        print(text)
     sys.exit(0)
