@@ -11,13 +11,15 @@ from dataclasses import dataclass, field
 
 import torch
 from lm_eval.models.utils import postprocess_generated_text
-from transformers import LogitsProcessorList, PreTrainedModel, PreTrainedTokenizerBase, StoppingCriteriaList
+from transformers import Cache, LogitsProcessorList, PreTrainedModel, PreTrainedTokenizerBase, StoppingCriteriaList
 
 from sprint_lmeval.candidates import Candidate
 from sprint_lmeval.errors import InputError
 from sprint_lmeval.pruning import HeadLayout, prune_heads
 from sprint_lmeval.row_sampling import RowSampler
 from sprint_lmeval.stopping import StopStrings
+
+SPAN = 64  # new tokens between two looks at which rows of a batch are finished
 
 
 @dataclass(frozen=True)
@@ -88,8 +90,7 @@ def generate(
     for start in range(0, len(rows), settings.batch_size):
         batch = rows[start : start + settings.batch_size]
         prompts = [encoded[row.prompt] for row in batch]
-        with prune_heads(model, [row.candidate for row in batch], layout):
-            responses = _generate_batch(model, tokenizer, batch, prompts, settings)
+        responses = _generate_batch(model, tokenizer, batch, prompts, settings, layout)
         yield from zip(batch, responses, strict=True)
 
 
@@ -111,43 +112,98 @@ def _encode(tokenizer: PreTrainedTokenizerBase, prompt: str, settings: Settings)
     return ids[-settings.max_prompt_tokens :] if settings.max_prompt_tokens else ids
 
 
-@torch.inference_mode()
 def _generate_batch(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     batch: list[Row],
     encoded: list[list[int]],
     settings: Settings,
+    layout: HeadLayout | None,
 ) -> list[Response]:
-    prompt_tokens = max(map(len, encoded))
+    """Decode one batch in spans; rows that are finished leave it, and the others go on from their cache."""
+    width = max(map(len, encoded))
     ends = end_token_ids(model, tokenizer)
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else (ends or [0])[0]
-    ids = torch.tensor([[pad] * (prompt_tokens - len(e)) + e for e in encoded])  # [rows, time]
-    mask = torch.tensor([[0] * (prompt_tokens - len(e)) + [1] * len(e) for e in encoded])
-    stops = StopStrings(tokenizer, list(settings.until), len(batch), prompt_tokens)
-    output = model.generate(
-        input_ids=ids.to(model.device),
-        attention_mask=mask.to(model.device),
-        max_new_tokens=settings.max_new_tokens,
-        pad_token_id=pad,
-        eos_token_id=ends or None,
-        stopping_criteria=StoppingCriteriaList([stops] if stops.stops else []),
-        logits_processor=_samplers(batch, settings),
-        **{"do_sample": False, "temperature": None, "top_k": None, "top_p": None, "use_cache": True},
-        **settings.generate_arguments,
-    )
-    new = output[:, prompt_tokens:].tolist()
-    return [
-        _response(tokenizer, tokens, stopped, ends, settings)
-        for tokens, stopped in zip(new, stops.new_tokens_at_stop, strict=True)
-    ]
+    ids = torch.tensor([[pad] * (width - len(e)) + e for e in encoded], device=model.device)  # [rows, time]
+    mask = torch.tensor([[0] * (width - len(e)) + [1] * len(e) for e in encoded], device=model.device)
+    decoder = _Decoder(model, tokenizer, settings, layout, ends, pad, width)
+    written: list = [None] * len(batch)
+    running, cache = list(range(len(batch))), None
+    sampler = _sampler(batch, settings)
+    while running:
+        ids, cache, finished = decoder.span(ids, mask, cache, [batch[i].candidate for i in running], sampler)
+        for place, tokens in finished.items():
+            written[running[place]] = tokens
+        keep = [place for place in range(len(running)) if place not in finished]
+        running = [running[place] for place in keep]
+        ids = ids[keep]
+        mask = torch.nn.functional.pad(mask[keep], (0, ids.shape[1] - mask.shape[1]), value=1)
+        if running and finished:
+            cache.batch_select_indices(torch.tensor(keep, device=model.device))
+            sampler = sampler and sampler.of_rows(keep)
+    return [_response(tokenizer, tokens, stopped, ends, settings) for tokens, stopped in written]
 
 
-def _samplers(batch: list[Row], settings: Settings) -> LogitsProcessorList:
+@dataclass
+class _Decoder:
+    """What stays the same while one batch is decoded."""
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    settings: Settings
+    layout: HeadLayout | None
+    ends: list[int]
+    pad: int
+    prompt_tokens: int
+
+    @torch.inference_mode()
+    def span(
+        self,
+        ids: torch.Tensor,
+        mask: torch.Tensor,
+        cache: Cache | None,
+        candidates: list[Candidate],
+        sampler: RowSampler | None,
+    ) -> tuple[torch.Tensor, Cache, dict[int, tuple[list[int], int | None]]]:
+        """Write up to SPAN more tokens in every row.
+
+        Returns ids [rows, longer time], the cache, and the new tokens of each row that is finished, by its place,
+        with how many it had at a stop string (None where an end token or the limit finished it).
+        """
+        before = ids.shape[1] - self.prompt_tokens
+        stops = StopStrings(self.tokenizer, list(self.settings.until), len(ids), self.prompt_tokens)
+        with prune_heads(self.model, candidates, self.layout):
+            output = self.model.generate(
+                input_ids=ids,
+                attention_mask=mask,
+                past_key_values=cache,
+                max_new_tokens=min(SPAN, self.settings.max_new_tokens - before),
+                pad_token_id=self.pad,
+                eos_token_id=self.ends or None,
+                stopping_criteria=StoppingCriteriaList([stops] if stops.stops else []),
+                logits_processor=LogitsProcessorList([sampler] if sampler else []),
+                return_dict_in_generate=True,
+                do_sample=False,
+                temperature=None,
+                top_k=None,
+                top_p=None,
+                use_cache=True,
+                **self.settings.generate_arguments,
+            )
+        new = output.sequences[:, self.prompt_tokens :].tolist()
+        full = len(new[0]) >= self.settings.max_new_tokens
+        finished = {
+            place: (tokens, stopped)
+            for place, (tokens, stopped) in enumerate(zip(new, stops.new_tokens_at_stop, strict=True))
+            if full or stopped is not None or not set(self.ends).isdisjoint(tokens[before:])
+        }
+        return output.sequences, output.past_key_values, finished
+
+
+def _sampler(batch: list[Row], settings: Settings) -> RowSampler | None:
     if batch[0].seed is None:
-        return LogitsProcessorList()
-    seeds = [row.seed for row in batch]
-    return LogitsProcessorList([RowSampler(seeds, settings.temperature, settings.top_k, settings.top_p)])
+        return None
+    return RowSampler([row.seed for row in batch], settings.temperature, settings.top_k, settings.top_p)
 
 
 def _response(

@@ -17,15 +17,16 @@ from lm_eval.models.utils import handle_stop_sequences, normalize_gen_kwargs
 from tqdm import tqdm
 
 from sprint_lmeval import __version__
+from sprint_lmeval.answers import GRADER
 from sprint_lmeval.candidates import BASE, Candidate
 from sprint_lmeval.errors import InputError, show_one_sentence
 from sprint_lmeval.generation import Response, Row, Settings, generate
 from sprint_lmeval.hf_arguments import check_arguments, default_device
 from sprint_lmeval.pretrained import PAPER_MODEL, config_heads, resolve_pretrained
-from sprint_lmeval.pruning import check_heads, head_layout, prune_heads
+from sprint_lmeval.pruning import HeadLayout, check_heads, head_layout, prune_heads
 from sprint_lmeval.response_text import ResponseText
 from sprint_lmeval.self_test import self_test
-from sprint_lmeval.strategies import Sampled, Unpruned, build_strategy
+from sprint_lmeval.strategies import Sampled, Strategy, Unpruned, build_strategy
 
 log = logging.getLogger(__name__)
 VERSIONS_OF = ("lm_eval", "torch", "transformers", "tokenizers", "accelerate")
@@ -68,7 +69,7 @@ class HFPrunedBestOfN(HFLM):
         self._take_global_rank()
         self.layout = head_layout(self.model)
         self.strategy = build([layer.heads for layer in self.layout.layers])
-        check_heads(self.layout, self.strategy.possible())
+        _checked_heads(self.layout, self.strategy)
         self.self_test = self_test(self.model, self.layout)
         self._used = {"chat_template": False, "settings": [], "n": set()}
         self._log_strategy()
@@ -80,11 +81,7 @@ class HFPrunedBestOfN(HFLM):
             return  # the configuration lies inside the weights: checked once they are loaded
         keys = ("revision", "trust_remote_code", "subfolder", "token", "cache_dir")
         layout = config_heads(name, **{k: kwargs[k] for k in keys if kwargs.get(k)})
-        strategy = build([layer.heads for layer in layout.layers])
-        try:
-            check_heads(layout, strategy.possible())
-        except ValueError as error:
-            raise InputError(str(error)) from None
+        _checked_heads(layout, build([layer.heads for layer in layout.layers]))
 
     def _take_global_rank(self) -> None:
         """Rank and world size over all machines and devices, CPU included; the parent knows local GPUs only."""
@@ -126,6 +123,8 @@ class HFPrunedBestOfN(HFLM):
             for places in groups.values():
                 settings = self._settings(requests[places[0]].args[1])
                 rows = {p: self._row(requests[p].args[0], ranked[p][0], positions[p]) for p in places}
+                distinct = len(set(rows.values()))
+                log.info("rank %d of %d: %d rows for %d requests", self.rank, self.world_size, distinct, len(rows))
                 self._fill(responses, rows, ranked, settings, progress)
         return responses
 
@@ -275,9 +274,17 @@ class HFPrunedBestOfN(HFLM):
             "attention": getattr(self.model.config, "_attn_implementation", None),
             "self_test": self.self_test if isinstance(self.self_test, dict) else vars(self.self_test),
             "versions": versions,
+            "grader": GRADER,
         }
         info = super().get_model_info() if isinstance(self.pretrained, str) else {}
         return {**info, "sprint": sprint}
+
+
+def _checked_heads(layout: HeadLayout, strategy: Strategy) -> None:
+    try:
+        check_heads(layout, strategy.possible())
+    except ValueError as error:
+        raise InputError(str(error)) from None
 
 
 def _question(request) -> str:

@@ -30,6 +30,12 @@ class RowSampler(LogitsProcessor):
         if top_p < 1.0:
             self.warpers.append(TopPLogitsWarper(float(top_p)))
 
+    def of_rows(self, places: list[int]) -> RowSampler:
+        """Return a sampler of some of the rows, which go on drawing where they are."""
+        copy = RowSampler([], 1.0)
+        copy.warpers, copy.streams = self.warpers, [self.streams[place] for place in places]
+        return copy
+
     def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
         scores = scores.float()  # [rows, vocabulary]
         for warper in self.warpers:

@@ -1,0 +1,258 @@
+"""The harness model: which candidate answers which request, what is refused, and what results record."""
+
+import json
+from types import SimpleNamespace
+
+import pytest
+import torch
+from lm_eval.api.instance import Instance
+from lm_eval.models.huggingface import HFLM
+from transformers import MambaConfig, T5Config
+
+from sprint_lmeval.errors import InputError
+from sprint_lmeval.hf import HFPrunedBestOfN
+from sprint_lmeval.tiny import MODEL_FOLDER
+from sprint_lmeval.tiny.problems import problems
+
+GREEDY = {"until": ["\nQuestion:"], "max_gen_toks": 50, "do_sample": False, "temperature": 0.0}
+
+
+def model(**arguments) -> HFPrunedBestOfN:
+    return HFPrunedBestOfN(**{"pretrained": "tiny", "batch_size": 32, "device": "cpu"} | arguments)
+
+
+def requests(n: int, questions: int = 3, **settings) -> list[Instance]:
+    """Return what the harness hands over: each document's one request object, n times in a row."""
+    chosen = problems("test")[:questions]
+    instances = [
+        Instance("generate_until", {"question": p.question}, (p.prompt, GREEDY | settings), 0, ("t", i, n))
+        for i, p in enumerate(chosen)
+    ]
+    return [instance for instance in instances for _ in range(n)]
+
+
+@pytest.fixture(scope="module")
+def fixed() -> HFPrunedBestOfN:
+    return model(head_masks="base:L1H2:L3H4:L0H0+L2H7")
+
+
+def test_repeats_get_the_candidates_in_order(fixed):
+    responses = fixed.generate_until(requests(4))
+    assert [r.candidate for r in responses] == ["base", "L1H2", "L3H4", "L0H0+L2H7"] * 3
+    for r in responses:
+        assert isinstance(r, str) and isinstance(r.truncated, bool) and r.new_tokens > 0
+        assert not r.exchangeable and r.score is None
+
+
+def test_fewer_repeats_take_the_first_candidates(fixed):
+    two, four = fixed.generate_until(requests(2)), fixed.generate_until(requests(4))
+    assert [str(r) for r in two] == [str(four[i]) for i in (0, 1, 4, 5, 8, 9)]
+
+
+def test_one_candidate_at_a_time_writes_the_same(fixed):
+    together = fixed.generate_until(requests(4))
+    for place, name in enumerate(["base", "L1H2", "L3H4", "L0H0+L2H7"]):
+        alone = model(head_masks=name, batch_size=1).generate_until(requests(1))
+        assert [str(r) for r in alone] == [str(r) for r in together[place::4]]
+
+
+def test_base_writes_what_the_harness_hf_model_writes():
+    theirs = HFLM(pretrained=str(MODEL_FOLDER), device="cpu", batch_size=8, dtype="float32")
+    asked = requests(1, questions=8)
+    ours = model(strategy="base").generate_until(asked)
+    assert [str(r) for r in ours] == theirs.generate_until(asked)
+
+
+def test_padding_of_a_rank_is_answered_without_generating_it_again(fixed):
+    asked = requests(4, questions=2)
+    padded = asked + asked[-4:] * 2  # the harness pads with clones of a rank's last request
+    generated = count_rows(fixed)
+    responses = fixed.generate_until(padded)
+    assert len(generated) == 8
+    assert [str(r) for r in responses[8:]] == [str(r) for r in responses[4:8]] * 2
+
+
+def test_base_is_generated_once_and_stands_for_all():
+    base = model(strategy="base")
+    generated = count_rows(base)
+    responses = base.generate_until(requests(16, questions=2))
+    assert len(generated) == 2 and len(responses) == 32
+    assert len({str(r) for r in responses[:16]}) == 1
+
+
+def count_rows(lm: HFPrunedBestOfN) -> list:
+    """Let `lm` note every row that it decodes."""
+    rows, inner = [], type(lm)._generate
+
+    def counting(asked, settings):
+        rows.extend(asked)
+        return inner(lm, asked, settings)
+
+    lm._generate = counting
+    return rows
+
+
+def test_samples_are_exchangeable_reproducible_and_differ():
+    settings = {"temperature": 0.9, "do_sample": True}
+    first = model(strategy="sample", batch_size=5).generate_until(requests(4, **settings))
+    again = model(strategy="sample", batch_size=12).generate_until(requests(4, **settings))
+    other = model(strategy="sample", strategy_seed=1).generate_until(requests(4, **settings))
+    assert [str(r) for r in first] == [str(r) for r in again]
+    assert [str(r) for r in first] != [str(r) for r in other]
+    assert all(r.exchangeable and r.candidate == "base" for r in first)
+    assert len({str(r) for r in first[:4]}) > 1
+
+
+def test_random_heads_differ_between_questions():
+    responses = model(strategy="random").generate_until(requests(4))
+    chosen = [tuple(r.candidate for r in responses[i : i + 4]) for i in (0, 4, 8)]
+    assert len(set(chosen)) == 3
+    assert all(len(set(c)) == 4 for c in chosen)
+
+
+def test_without_masks_the_strategy_is_spread_and_says_so(caplog):
+    lm = model()
+    assert lm.strategy.name == "spread"
+    assert "not SPRINT" in caplog.text
+    assert lm.get_model_info()["sprint"]["learned"] is False
+
+
+def test_the_missing_chat_template_is_mentioned(fixed, caplog):
+    fixed._used["chat_template"] = False
+    fixed.generate_until(requests(1, questions=1))
+    assert "--apply_chat_template" in caplog.text
+
+
+def test_results_record_what_a_rerun_needs(fixed):
+    fixed.generate_until(requests(4))
+    recorded = json.loads(json.dumps(fixed.get_model_info(), default=str))["sprint"]
+    assert recorded["candidates"] == ["base", "L1H2", "L3H4", "L0H0+L2H7"]
+    assert recorded["strategy"] == "fixed" and 4 in recorded["n"]
+    assert recorded["generation"][-1]["max_new_tokens"] == 50
+    assert recorded["self_test"]["difference"] <= 1e-4
+    assert {"torch", "transformers", "lm_eval"} <= set(recorded["versions"])
+    assert "math_verify" in recorded["grader"]
+    sampled = model(strategy="sample", strategy_seed=9)
+    sampled.generate_until(requests(2, questions=1, temperature=0.6, top_p=0.95, top_k=40))
+    recorded = sampled.get_model_info()["sprint"]
+    settings = recorded["generation"][-1]
+    assert (settings["temperature"], settings["top_p"], settings["top_k"]) == (0.6, 0.95, 40)
+    assert recorded["strategy_seed"] == 9
+
+
+# ---- loglikelihood ----
+
+
+def scoring(continuations=(" 3", " 4", " pears")) -> list[Instance]:
+    prompt = problems("test")[0].prompt
+    return [Instance("loglikelihood", {}, (prompt, c), i, ("t", 0, 1)) for i, c in enumerate(continuations)]
+
+
+def test_loglikelihood_of_one_candidate_is_that_of_zeroed_weights():
+    pruned = model(head_masks="L2H3").loglikelihood(scoring())
+    zeroed = HFLM(pretrained=str(MODEL_FOLDER), device="cpu", dtype="float32")
+    with torch.no_grad():
+        zeroed.model.model.layers[2].self_attn.o_proj.weight[:, 3 * 32 : 4 * 32] = 0
+    expected = zeroed.loglikelihood(scoring())
+    assert [p[0] for p in pruned] == pytest.approx([e[0] for e in expected], abs=1e-4)
+    plain = HFLM(pretrained=str(MODEL_FOLDER), device="cpu", dtype="float32").loglikelihood(scoring())
+    assert [p[0] for p in plain] != pytest.approx([e[0] for e in expected], abs=1e-3)
+    assert [b[0] for b in model(strategy="base").loglikelihood(scoring())] == pytest.approx([p[0] for p in plain])
+
+
+@pytest.mark.parametrize("arguments", [{"head_masks": "L0H0:L0H1"}, {}, {"strategy": "sample"}])
+def test_loglikelihood_of_several_candidates_is_refused(arguments):
+    lm = model(**arguments)
+    for call in (lm.loglikelihood, lm.loglikelihood_rolling):
+        with pytest.raises(InputError, match="exactly one candidate"):
+            call(scoring())
+
+
+# ---- refused ----
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"num_beams": 2}, "num_beams=2"),
+        ({"num_return_sequences": 3}, "num_return_sequences=3"),
+        ({"temperature": 0.5}, "strategy=sample"),
+        ({"do_sample": True}, "strategy=sample"),
+        ({"max_gen_toks": 100_000}, "max_gen_toks=100000"),
+    ],
+)
+def test_settings_that_do_not_fit_are_refused(fixed, settings, words):
+    with pytest.raises(InputError, match=words):
+        fixed.generate_until(requests(1, questions=1, **settings))
+
+
+def test_sample_at_temperature_zero_is_refused():
+    with pytest.raises(InputError, match="above 0"):
+        model(strategy="sample").generate_until(requests(2, questions=1))
+
+
+def test_more_repeats_than_candidates_are_refused(fixed):
+    with pytest.raises(InputError, match=r"16 responses .* 4 candidates"):
+        fixed.generate_until(requests(16))
+
+
+def test_use_cache_is_refused(fixed):
+    with pytest.raises(InputError, match="--use_cache"):
+        fixed.set_cache_hook(SimpleNamespace(dbdict={}))
+
+
+@pytest.fixture
+def no_weights(monkeypatch):
+    """Fail when weights are loaded: these mistakes must be told before."""
+
+    def loaded(*arguments, **options):
+        raise AssertionError("weights were loaded")
+
+    monkeypatch.setattr(HFLM, "_create_model", loaded)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"head_masks": "L9H0"}, "layer 9 given, the model has layers 0-"),
+        ({"head_masks": "L0H99"}, "head 99 of layer 0"),
+        ({"head_masks": "L5"}, "L5"),
+        ({"strategy": "best"}, "strategy=best"),
+        ({"head_mask": "L0H0"}, "did you mean head_masks"),
+        ({"zzz": 1}, "unknown model argument zzz=1"),
+        ({"head_masks": "L0H0", "selector": "x"}, "head_masks"),
+        ({"selector": "x"}, "selector"),
+        ({"backend": "seq2seq"}, "seq2seq"),
+        ({"pretrained": "./no/such/folder"}, "pretrained=tiny"),
+    ],
+)
+def test_mistakes_are_told_before_weights_load(no_weights, arguments, words):
+    with pytest.raises(InputError) as caught:
+        model(**arguments)
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("config", "name"), [(T5Config, "T5"), (MambaConfig, "Mamba")])
+def test_models_without_such_heads_are_refused_by_name(no_weights, tmp_path, config, name):
+    config().save_pretrained(tmp_path)
+    with pytest.raises(InputError, match=name):
+        model(pretrained=str(tmp_path))
+
+
+def test_a_model_that_cannot_be_fetched_names_the_ways_out(no_weights, monkeypatch):
+    from transformers import AutoConfig
+
+    def fetch(*arguments, **options):
+        raise OSError("We couldn't connect to\nthe hub")
+
+    monkeypatch.setattr(AutoConfig, "from_pretrained", fetch)
+    with pytest.raises(InputError, match=r"Qwen2.5-Math-1.5B-Instruct.*couldn't connect.*FOLDER.*pretrained=tiny"):
+        HFPrunedBestOfN(device="cpu")
+
+
+def test_arguments_of_hf_are_taken():
+    lm = model(strategy="base", dtype="bfloat16", max_length=256, batch_size="auto", max_batch_size=2)
+    assert lm.model.dtype is torch.bfloat16 and lm.max_length == 256
+    assert len(lm.generate_until(requests(1, questions=2))) == 2
+    assert len(model(strategy="base", attn_implementation="eager").generate_until(requests(1))) == 3
