@@ -30,6 +30,23 @@ between logits. *Effect* is what pruning changes (the largest over all heads), t
 
 Made by `python -m benchmarks.architectures` with torch {torch} and transformers {transformers}, on {device}.
 """
+FOOTER = """
+## What is refused
+
+`head_layout` finds the heads by structure, so families that are not in the table may work as well; the self-test at
+load decides. These are refused by the name of their architecture:
+
+- encoder-decoders (T5, BART, also BART's decoder alone) and encoders (BERT);
+- state-space and recurrent models (Mamba, RWKV), and hybrids in which some layers have no such heads (Jamba,
+  RecurrentGemma, Qwen3-Next, Qwen3.5): the same depth would not mean the same there;
+- models whose projection does not take one slice for each head: one that subtracts heads from each other (DiffLlama),
+  and those that normalise all heads together first (BitNet, MiniMax);
+- BLOOM with `pretraining_tp` above 1 and `slow_but_exact`, which multiplies slices of the weight itself (found by the
+  self-test).
+
+Inside a pruned block what `torch.compile` compiled runs uncompiled, since compiled code does not see later hooks.
+Models split by tensor parallelism are not supported.
+"""
 COLUMNS = ("model", "weights", "type", "layers x heads", "key heads", "head_dim", "hidden", "effect")
 COLUMNS += ("to zeroed weights", "other rows", "undone")
 
@@ -48,6 +65,7 @@ def main() -> None:
     print(_line(["---"] * len(COLUMNS)))
     for row in _rows(arguments):
         print(_line(row), flush=True)
+    print(FOOTER, end="")
 
 
 def _line(cells) -> str:
