@@ -1,0 +1,106 @@
+"""The way of the data shows in the imports: each module imports only modules that stand above it in this list."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).resolve().parents[1] / "sprint_lmeval"
+# From the bottom up; a new module takes its place here.
+ORDER = """
+    sprint_lmeval
+    errors
+    autoload
+    candidates
+    architectures
+    pruning
+    self_test
+    strategies
+    stopping
+    row_sampling
+    generation
+    response_text
+    numerals
+    extraction
+    plain_answers
+    grading
+    answer_worker
+    answer_pool
+    answers
+    metrics
+    tiny
+    tiny.families
+    tiny.problems
+    tiny.train
+    fewshot
+    documents
+    passn_task
+    pretrained
+    hf_arguments
+    hf
+    tiny.evaluate
+    head_listing
+    dry_run
+    run_command
+    cli
+    __main__
+""".split()
+WITHOUT_TORCH = ("candidates", "errors", "autoload", "strategies", "cli", "tiny", "tiny.families", "tiny.problems")
+FORBIDDEN_THERE = {"torch", "transformers", "lm_eval", "datasets", "accelerate", "numpy"}
+
+
+def name_of(path: Path) -> str:
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts) or "sprint_lmeval"
+
+
+MODULES = {name_of(path): path for path in sorted(PACKAGE.rglob("*.py"))}
+
+
+def imports(path: Path, top_level_only: bool = False) -> set[str]:
+    """Return the full names of modules that a file imports, inside functions too unless told otherwise."""
+    tree = ast.parse(path.read_text())
+    found = set()
+    for node in tree.body if top_level_only else ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path.name} has a relative import"
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return found
+
+
+def imported_modules(path: Path) -> set[str]:
+    """Return which of our modules a file imports, by their names in ORDER."""
+    ours = {name.removeprefix("sprint_lmeval.") for name in imports(path) if name.startswith("sprint_lmeval")}
+    return ours & set(MODULES)
+
+
+def test_every_module_has_its_place():
+    assert sorted(MODULES) == sorted(ORDER)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_imports_run_one_way(module):
+    above = {name for name in imported_modules(MODULES[module]) if ORDER.index(name) > ORDER.index(module)}
+    assert not above, f"{module} imports {', '.join(sorted(above))}, which stand higher"
+
+
+@pytest.mark.parametrize("module", WITHOUT_TORCH)
+def test_light_modules_import_nothing_heavy(module):
+    heavy = {name.partition(".")[0] for name in imports(MODULES[module], top_level_only=True)} & FORBIDDEN_THERE
+    assert not heavy, f"{module} imports {', '.join(sorted(heavy))}"
+
+
+def test_the_check_sees_imports_of_every_kind(tmp_path):
+    source = tmp_path / "module.py"
+    source.write_text("import sprint_lmeval.hf\ndef f():\n    from sprint_lmeval import cli\n    import torch.nn\n")
+    assert imported_modules(source) == {"hf", "cli", "sprint_lmeval"}
+    assert "torch.nn" in imports(source) and "torch.nn" not in imports(source, top_level_only=True)
+
+
+def test_no_python_in_the_folders_named_like_standard_modules():
+    """`selectors` is a standard module: a Python file in the folder of that name would break asyncio for everyone."""
+    repository = PACKAGE.parent
+    found = [path for folder in ("selectors", "tasks") for path in (repository / folder).rglob("*.py")]
+    assert found == []
