@@ -1,13 +1,14 @@
 """What the pruning mask costs: the same batch generated with and without it, in turn.
 
-In: a model folder (default: the embedded model). Out: median times and the median ratio of neighbouring runs.
+In: a model folder (default: the embedded model). Out: median times and the median ratio of neighbouring runs, of the
+clock and of the processor time (on a CPU that others use too, the second is the one to trust).
 
     python -m benchmarks.pruning_mask --model FOLDER --rows 16 --new-tokens 64 --repeats 11
 """
 
 import argparse
 import time
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from statistics import median
 
 import torch
@@ -36,25 +37,32 @@ def main() -> None:
     model = model.to(arguments.device).eval()
     layout = head_layout(model)
     plain, pruned = _measured(model, layout, arguments)
-    ratio = median(after / before for before, after in zip(plain, pruned, strict=True))
+    wall, cpu = (_ratio([run[clock] for run in plain], [run[clock] for run in pruned]) for clock in (0, 1))
     print(
         f"{arguments.name or layout.architecture}, {arguments.dtype}, {arguments.device}, {arguments.rows} rows, "
-        f"{arguments.new_tokens} new tokens, {arguments.repeats} pairs: {median(plain):.3f} s without, "
-        f"{median(pruned):.3f} s with the mask, median ratio {ratio:.3f}"
+        f"{arguments.new_tokens} new tokens, {arguments.repeats} pairs: "
+        f"{median(run[0] for run in plain):.3f} s without, {median(run[0] for run in pruned):.3f} s with the mask, "
+        f"median ratio {wall:.3f} (processor time {cpu:.3f})"
     )
 
 
-def _measured(model: nn.Module, layout: HeadLayout, arguments: argparse.Namespace) -> tuple[list[float], list[float]]:
-    """Seconds of each run without and with the mask; the two take turns in going first."""
+def _ratio(before: list[float], after: list[float]) -> float:
+    return median(second / first for first, second in zip(before, after, strict=True))
+
+
+def _measured(
+    model: nn.Module, layout: HeadLayout, arguments: argparse.Namespace
+) -> tuple[list[tuple[float, float]], list[tuple[float, float]]]:
+    """(Clock, processor) seconds of each run without and with the mask; the two take turns in going first."""
     torch.manual_seed(0)
     tokens = torch.randint(10, model.config.vocab_size, (arguments.rows, arguments.prompt_tokens))
     tokens = tokens.to(arguments.device)
     candidates = _candidates(layout, arguments.rows)
-    seconds: tuple[list[float], list[float]] = ([], [])
+    seconds: tuple[list[tuple[float, float]], list[tuple[float, float]]] = ([], [])
     for repeat in range(-1, arguments.repeats):  # the first pair warms up
         for masked in (False, True) if repeat % 2 else (True, False):
-            with prune_heads(model, candidates) if masked else nullcontext():
-                taken = _seconds(model, tokens, arguments.new_tokens)
+            context = prune_heads(model, candidates, layout) if masked else nullcontext()
+            taken = _seconds(model, context, tokens, arguments.new_tokens)
             if repeat >= 0:
                 seconds[masked].append(taken)
     return seconds
@@ -66,18 +74,20 @@ def _candidates(layout: HeadLayout, rows: int) -> list[Candidate]:
     return [Candidate(((layers[row % 5], row // 5 % layout.layers[layers[row % 5]].heads),)) for row in range(rows)]
 
 
-def _seconds(model: nn.Module, tokens: torch.Tensor, new_tokens: int) -> float:
+def _seconds(
+    model: nn.Module, context: AbstractContextManager, tokens: torch.Tensor, new_tokens: int
+) -> tuple[float, float]:
     if tokens.device.type == "cuda":
         torch.cuda.synchronize()
-    start = time.perf_counter()
-    with torch.inference_mode():
+    start = (time.perf_counter(), time.process_time())
+    with context, torch.inference_mode():
         mask = torch.ones_like(tokens)
         model.generate(
             tokens, attention_mask=mask, max_new_tokens=new_tokens, min_new_tokens=new_tokens, do_sample=False
         )
     if tokens.device.type == "cuda":
         torch.cuda.synchronize()
-    return time.perf_counter() - start
+    return time.perf_counter() - start[0], time.process_time() - start[1]
 
 
 if __name__ == "__main__":
