@@ -21,7 +21,7 @@ from sprint_lmeval.errors import InputError
 from sprint_lmeval.extraction import last_box
 from sprint_lmeval.tiny import problems as tiny_problems
 
-log = logging.getLogger(__name__)
+log = logging.getLogger(f"lm_eval.{__name__}")  # below the harness's, so that its --verbosity counts
 
 MATH500_HUB = "HuggingFaceH4/MATH-500"
 MATH_HUB = "EleutherAI/hendrycks_math"

@@ -12,8 +12,8 @@ from sprint_lmeval.tiny.problems import stream
 _MATH = (
     (
         "Find the sum of all integers $n$ with $|3n - 6| \\le 9$.",
-        "The inequality means $-9 \\le 3n - 6 \\le 9$, so $-3 \\le 3n \\le 15$ and $-1 \\le n \\le 5$. The integers are "
-        "$-1, 0, 1, 2, 3, 4, 5$, and their sum is $\\boxed{14}$.",
+        "The inequality means $-9 \\le 3n - 6 \\le 9$, so $-3 \\le 3n \\le 15$ and $-1 \\le n \\le 5$. The integers "
+        "are $-1, 0, 1, 2, 3, 4, 5$, and their sum is $\\boxed{14}$.",
         "14",
     ),
     (

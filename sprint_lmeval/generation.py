@@ -75,7 +75,7 @@ def generate(
     settings: Settings,
     layout: HeadLayout | None = None,
 ) -> Iterator[tuple[Row, Response]]:
-    """Decode every row and yield it with its response, batch by batch, longest prompts first.
+    """Decode every row and yield it with its response as it is finished, longest prompts first.
 
     `layout` saves looking the heads of `model` up again.
 
@@ -90,8 +90,7 @@ def generate(
     for start in range(0, len(rows), settings.batch_size):
         batch = rows[start : start + settings.batch_size]
         prompts = [encoded[row.prompt] for row in batch]
-        responses = _generate_batch(model, tokenizer, batch, prompts, settings, layout)
-        yield from zip(batch, responses, strict=True)
+        yield from _generate_batch(model, tokenizer, batch, prompts, settings, layout)
 
 
 def end_token_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[int]:
@@ -119,7 +118,7 @@ def _generate_batch(
     encoded: list[list[int]],
     settings: Settings,
     layout: HeadLayout | None,
-) -> list[Response]:
+) -> Iterator[tuple[Row, Response]]:
     """Decode one batch in spans; rows that are finished leave it, and the others go on from their cache."""
     width = max(map(len, encoded))
     ends = end_token_ids(model, tokenizer)
@@ -127,13 +126,12 @@ def _generate_batch(
     ids = torch.tensor([[pad] * (width - len(e)) + e for e in encoded], device=model.device)  # [rows, time]
     mask = torch.tensor([[0] * (width - len(e)) + [1] * len(e) for e in encoded], device=model.device)
     decoder = _Decoder(model, tokenizer, settings, layout, ends, pad, width)
-    written: list = [None] * len(batch)
     running, cache = list(range(len(batch))), None
     sampler = _sampler(batch, settings)
     while running:
         ids, cache, finished = decoder.span(ids, mask, cache, [batch[i].candidate for i in running], sampler)
-        for place, tokens in finished.items():
-            written[running[place]] = tokens
+        for place, (tokens, stopped) in finished.items():
+            yield batch[running[place]], _response(tokenizer, tokens, stopped, ends, settings)
         keep = [place for place in range(len(running)) if place not in finished]
         running = [running[place] for place in keep]
         ids = ids[keep]
@@ -141,7 +139,6 @@ def _generate_batch(
         if running and finished:
             cache.batch_select_indices(torch.tensor(keep, device=model.device))
             sampler = sampler and sampler.of_rows(keep)
-    return [_response(tokenizer, tokens, stopped, ends, settings) for tokens, stopped in written]
 
 
 @dataclass

@@ -13,7 +13,7 @@ from collections import Counter, defaultdict
 
 import torch
 from lm_eval.models.huggingface import HFLM
-from lm_eval.models.utils import handle_stop_sequences, normalize_gen_kwargs
+from lm_eval.models.utils import handle_stop_sequences
 from tqdm import tqdm
 
 from sprint_lmeval import __version__
@@ -22,15 +22,15 @@ from sprint_lmeval.candidates import BASE, Candidate
 from sprint_lmeval.errors import InputError, show_one_sentence
 from sprint_lmeval.generation import Response, Row, Settings, generate
 from sprint_lmeval.hf_arguments import check_arguments, default_device
+from sprint_lmeval.hf_settings import read_settings, recorded
 from sprint_lmeval.pretrained import PAPER_MODEL, config_heads, resolve_pretrained
 from sprint_lmeval.pruning import HeadLayout, check_heads, head_layout, prune_heads
 from sprint_lmeval.response_text import ResponseText
 from sprint_lmeval.self_test import self_test
 from sprint_lmeval.strategies import Sampled, Strategy, Unpruned, build_strategy
 
-log = logging.getLogger(__name__)
+log = logging.getLogger(f"lm_eval.{__name__}")  # below the harness's, so that its --verbosity counts
 VERSIONS_OF = ("lm_eval", "torch", "transformers", "tokenizers", "accelerate")
-SAMPLING_KEYS = ("temperature", "top_k", "top_p")
 
 
 class HFPrunedBestOfN(HFLM):
@@ -186,29 +186,21 @@ class HFPrunedBestOfN(HFLM):
     # ---- generation settings ----
 
     def _settings(self, gen_kwargs: dict) -> Settings:
-        sampling = isinstance(self.strategy, Sampled)
-        given = dict(gen_kwargs)
-        sampled = {key: given.pop(key) for key in SAMPLING_KEYS if key in given}
-        _refuse_contradictions(sampling, given, sampled, self.strategy.name)
-        given = normalize_gen_kwargs(given, self.max_gen_toks)
-        until = handle_stop_sequences(given.pop("until", None), eos=self.tok_decode(self.eot_token_id, False))
-        max_new_tokens = given.pop("max_gen_toks")
-        for key in ("do_sample", "temperature", "num_beams", "num_return_sequences"):
-            given.pop(key, None)
-        settings = Settings(
-            max_new_tokens=max_new_tokens,
+        task = read_settings(gen_kwargs, self.strategy, self.max_gen_toks)
+        until = handle_stop_sequences(task.until, eos=self.tok_decode(self.eot_token_id, False))
+        self._used["settings"].append(recorded(task))
+        return Settings(
+            max_new_tokens=task.max_new_tokens,
             until=tuple(until),
             batch_size=self._rows_per_batch(),
-            max_prompt_tokens=self._room_for_prompt(max_new_tokens),
-            temperature=float(sampled.get("temperature") or 0.0) if sampling else 0.0,
-            top_k=int(sampled.get("top_k") or 0),
-            top_p=float(1.0 if sampled.get("top_p") is None else sampled["top_p"]),
+            max_prompt_tokens=self._room_for_prompt(task.max_new_tokens),
+            temperature=task.temperature,
+            top_k=task.top_k,
+            top_p=task.top_p,
             add_special_tokens=self.add_bos_token,
             think_end_token=self.think_end_token,
-            generate_arguments=given,
+            generate_arguments=task.generate_arguments,
         )
-        self._used["settings"].append(_recorded(settings, sampling))
-        return settings
 
     def _room_for_prompt(self, max_new_tokens: int) -> int:
         room = self.max_length - max_new_tokens
@@ -254,7 +246,7 @@ class HFPrunedBestOfN(HFLM):
         possible = self.strategy.possible()
         if len(possible) != 1:
             raise InputError(
-                f"this task scores given continuations (loglikelihood), which needs exactly one candidate, and strategy "
+                "this task scores given continuations (loglikelihood), which needs exactly one candidate, and strategy "
                 f"{self.strategy.name} has {len(possible) or 'several'}: give one, for example head_masks=L5H0 or base"
             )
         return possible[0]
@@ -291,32 +283,3 @@ def _question(request) -> str:
     """The raw question of a request's document, or its prompt where the document is of a foreign shape."""
     doc = request.doc if isinstance(request.doc, dict) else {}
     return next((doc[key] for key in ("question", "problem") if isinstance(doc.get(key), str)), request.args[0])
-
-
-def _refuse_contradictions(sampling: bool, given: dict, sampled: dict, strategy: str) -> None:
-    for key in ("num_beams", "num_return_sequences"):
-        if int(given.get(key) or 1) > 1:
-            raise InputError(f"{key}={given[key]} given: a candidate has one response from one beam; leave it out")
-    temperature = sampled.get("temperature")
-    if sampling and not (isinstance(temperature, (int, float)) and temperature > 0):
-        raise InputError(
-            f"strategy=sample with temperature {temperature or 0} given, it must be above 0: "
-            "add --gen_kwargs temperature=0.6,do_sample=true"
-        )
-    if not sampling and (given.get("do_sample") or (temperature or 0) > 0):
-        raise InputError(
-            f"sampling was asked for (do_sample, temperature) with strategy={strategy}, whose candidates answer "
-            "greedily: leave it out or use strategy=sample"
-        )
-
-
-def _recorded(settings: Settings, sampling: bool) -> dict:
-    recorded = {
-        "greedy": not sampling,
-        "max_new_tokens": settings.max_new_tokens,
-        "until": list(settings.until),
-        **settings.generate_arguments,
-    }
-    if sampling:
-        recorded |= {"temperature": settings.temperature, "top_k": settings.top_k, "top_p": settings.top_p}
-    return recorded

@@ -11,16 +11,19 @@ import logging
 
 from sprint_lmeval.errors import InputError
 
-log = logging.getLogger(__name__)
+log = logging.getLogger(f"lm_eval.{__name__}")  # below the harness's, so that its --verbosity counts
 OURS = ("head_masks", "strategy", "pool", "strategy_seed")
 NOT_YET = {"selector": "trained selectors", "store": "stored responses"}
 # Arguments of transformers' from_pretrained and of the quantisation configs that the harness passes through.
 OF_TRANSFORMERS = frozenset(
-    "attn_implementation cache_dir code_revision config_file device_map experts_implementation force_download "
-    "ignore_mismatched_sizes key_mapping llm_int8_enable_fp32_cpu_offload llm_int8_skip_modules llm_int8_threshold "
-    "load_in_4bit load_in_8bit local_files_only low_cpu_mem_usage max_memory offload_buffers offload_state_dict proxies "
-    "quantization_config rope_scaling rope_theta sliding_window state_dict token torch_dtype use_cache use_flash_attn "
-    "use_safetensors variant".split()
+    """
+    attn_implementation cache_dir code_revision config_file device_map experts_implementation
+    force_download ignore_mismatched_sizes key_mapping llm_int8_enable_fp32_cpu_offload
+    llm_int8_skip_modules llm_int8_threshold load_in_4bit load_in_8bit local_files_only
+    low_cpu_mem_usage max_memory offload_buffers offload_state_dict proxies quantization_config
+    rope_scaling rope_theta sliding_window state_dict token torch_dtype use_cache use_flash_attn
+    use_safetensors variant
+    """.split()
 )
 
 

@@ -87,7 +87,8 @@ def _refuse_too_many_shots(task: PassNTask) -> None:
     available = len(task.fewshot_docs() or [])
     asked = task.config.num_fewshot or 0
     if asked > available:
-        raise InputError(f"--num_fewshot {asked} given, task {task.config.task} has {available} examples: ask for fewer")
+        name = task.config.task
+        raise InputError(f"--num_fewshot {asked} given, task {name} has {available} examples: ask for fewer")
 
 
 def _named(value: object) -> object:

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from sprint_lmeval import autoload
 from sprint_lmeval.errors import InputError
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger(f"lm_eval.{__name__}")
 
 
 def run(options: list[str], n: int | None = None, dry_run: bool = False) -> None:

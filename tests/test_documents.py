@@ -73,7 +73,7 @@ def test_gsm8k_gold_is_the_number_and_the_solution_has_no_calculator_notes(data)
     assert document["solution"] == "1+1000=1001"
 
 
-def test_math_training_leaves_out_math500_and_the_golds_that_are_none(data, caplog):
+def test_math_training_leaves_out_math500_and_the_golds_that_are_none(data, harness_log):
     same_text = math_record(20, problem="What is\n  $1 + 1$?")
     bad = [
         math_record(21, answer="", unique_id="train/number_theory/7117.json"),
@@ -82,8 +82,8 @@ def test_math_training_leaves_out_math500_and_the_golds_that_are_none(data, capl
     write(data, "math/train.jsonl", [math_record(10), same_text, *bad])
     kept = documents.math_train()["train"]
     assert kept["question"] == ["What is $10 + 1$?"]
-    assert "1 of MATH-500, 2 without usable gold" in caplog.text
-    assert "train/number_theory/7117.json, train/algebra/25040.json" in caplog.text
+    assert "1 of MATH-500, 2 without usable gold" in harness_log.text
+    assert "train/number_theory/7117.json, train/algebra/25040.json" in harness_log.text
 
 
 def test_from_the_hub_math_answers_are_the_last_box_and_math500_is_left_out(monkeypatch):

@@ -110,17 +110,17 @@ def test_random_heads_differ_between_questions():
     assert all(len(set(c)) == 4 for c in chosen)
 
 
-def test_without_masks_the_strategy_is_spread_and_says_so(caplog):
+def test_without_masks_the_strategy_is_spread_and_says_so(harness_log):
     lm = model()
     assert lm.strategy.name == "spread"
-    assert "not SPRINT" in caplog.text
+    assert "not SPRINT" in harness_log.text
     assert lm.get_model_info()["sprint"]["learned"] is False
 
 
-def test_the_missing_chat_template_is_mentioned(fixed, caplog):
+def test_the_missing_chat_template_is_mentioned(fixed, harness_log):
     fixed._used["chat_template"] = False
     fixed.generate_until(requests(1, questions=1))
-    assert "--apply_chat_template" in caplog.text
+    assert "--apply_chat_template" in harness_log.text
 
 
 def test_results_record_what_a_rerun_needs(fixed):

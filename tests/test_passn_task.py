@@ -153,7 +153,7 @@ def test_a_gold_that_cannot_be_judged_stops_the_run_before_generating(monkeypatc
 
     monkeypatch.setattr(documents, "tiny", spoiled)
     monkeypatch.setattr(HFPrunedBestOfN, "generate_until", lambda *a: pytest.fail("it generated"))
-    with pytest.raises(InputError, match="tiny_passn, document .*many"):
+    with pytest.raises(InputError, match=r"tiny_passn, document .*many"):
         evaluate(limit=3)
 
 
