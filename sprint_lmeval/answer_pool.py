@@ -1,9 +1,9 @@
 """Answer workers: jobs in, replies out, from processes that can be killed. Standard library only.
 
-A worker is a fresh Python process (never a fork of this one: the caller may hold torch threads or a CUDA context, and its
-script may be unguarded). It is started when first needed, does one job at a time, is killed when a job takes too long or too
-much memory, and is replaced when next needed. Callers may be threads; a forked child starts its own workers. All end with
-this process: orderly at exit, else because their input ends.
+A worker is a fresh Python process (never a fork of this one: the caller may hold torch threads or a CUDA context, and
+its script may be unguarded). It is started when first needed, does one job at a time, is killed when a job takes too
+long or too much memory, and is replaced when next needed. Callers may be threads; a forked child starts its own
+workers. All end with this process: orderly at exit, else because their input ends.
 """
 
 import atexit
@@ -27,28 +27,42 @@ _WATCH_EVERY_S = 0.1
 _WATCHES_MEMORY = sys.platform != "linux"  # elsewhere the worker's own limit on address space is not kept
 
 
+class WorkerLostError(Exception):
+    """The worker died before it began the job, which can go to another one."""
+
+
 class Worker:
     """One worker process and its two pipes."""
 
     def __init__(self) -> None:
         path = json.dumps([entry for entry in sys.path if entry])
         command = [sys.executable, "-P", str(Path(__file__).with_name("answer_worker.py")), path]
-        environment = os.environ | {"SPRINT_LMEVAL_AUTOLOAD": "0"}
         self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment, bufsize=0
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=os.environ | {"SPRINT_LMEVAL_AUTOLOAD": "0"},
+            bufsize=0,
         )
         self.received = b""
         self._wait_until_ready()
 
     def run(self, job: dict) -> dict:
-        """The reply to a job; {"timeout": True} or {"died": cause} where the worker had to be killed or ended itself."""
-        self.process.stdin.write(json.dumps(job).encode() + b"\n")
-        reply = self._receive(time.monotonic() + WALL_LIMIT_S)
+        """The reply to a job; {"timeout": True} or {"died": exit status} where it ended the worker."""
+        try:
+            self.process.stdin.write(json.dumps(job | {"limit_s": CPU_LIMIT_S}).encode() + b"\n")
+        except OSError as error:
+            raise WorkerLostError from error
+        deadline = time.monotonic() + WALL_LIMIT_S
+        reply = self._receive(deadline)
+        if reply and "died" in reply and not reply.get("too_large"):
+            raise WorkerLostError
+        if reply and reply.get("begun"):
+            reply = self._receive(deadline)
         if reply is None or "died" in reply or reply.get("retire"):
             self.end()
-        if reply is None or reply.get("died") == -signal.SIGPROF:
-            return {"timeout": True}
-        return reply
+        return {"timeout": True} if reply is None or reply.get("died") == -signal.SIGPROF else reply
 
     @property
     def alive(self) -> bool:
@@ -76,20 +90,19 @@ class Worker:
 
     def _receive(self, deadline: float) -> dict | None:
         """The next line, {"died": exit status} at the end of the pipe, None past the deadline."""
-        with selectors.DefaultSelector() as selector:
-            selector.register(self.process.stdout, selectors.EVENT_READ)
-            while b"\n" not in self.received:
-                left_s = deadline - time.monotonic()
-                if left_s <= 0:
-                    return None
-                if not selector.select(min(left_s, _WATCH_EVERY_S) if _WATCHES_MEMORY else left_s):
-                    if _WATCHES_MEMORY and _resident_bytes(self.process.pid) > MEMORY_LIMIT:
-                        self.process.kill()
-                    continue
-                received = os.read(self.process.stdout.fileno(), 65536)
-                if not received:
-                    return {"died": self.process.wait()}
-                self.received += received
+        while b"\n" not in self.received:
+            left_s = deadline - time.monotonic()
+            if left_s <= 0:
+                return None
+            if not _readable(self.process.stdout, min(left_s, _WATCH_EVERY_S) if _WATCHES_MEMORY else left_s):
+                if _WATCHES_MEMORY and _resident_bytes(self.process.pid) > MEMORY_LIMIT:
+                    self.process.kill()
+                    return {"died": self.process.wait(), "too_large": True}
+                continue
+            received = os.read(self.process.stdout.fileno(), 65536)
+            if not received:
+                return {"died": self.process.wait()}
+            self.received += received
         line, self.received = self.received.split(b"\n", 1)
         return json.loads(line)
 
@@ -107,16 +120,15 @@ class WorkerPool:
     def run(self, job: dict) -> dict:
         """One job, in a worker that is free or a new one."""
         with self._free:
-            worker = self._take()
-            try:
-                reply = worker.run(job)
-            except (BrokenPipeError, ConnectionResetError):  # it died between its last job and this one
-                self._give_back(worker)
-                worker = self._start()
-                reply = worker.run(job)
-            finally:
-                self._give_back(worker)
-        return reply
+            for attempt in range(3):
+                worker = self._start() if attempt else self._take()
+                try:
+                    return worker.run(job)
+                except WorkerLostError:  # it died between its last job and this one
+                    continue
+                finally:
+                    self._give_back(worker)
+        raise RuntimeError("the processes that compare answers die before they begin: something ends them from outside")
 
     def run_many(self, jobs: list[dict]) -> list[dict]:
         """The replies to independent jobs, in order, from all cores."""
@@ -189,6 +201,12 @@ def _after_fork() -> None:
     inherited, _pool, _pool_lock = _pool, None, threading.Lock()
     if inherited is not None:
         inherited.forget()
+
+
+def _readable(pipe, timeout_s: float) -> bool:
+    with selectors.DefaultSelector() as selector:
+        selector.register(pipe, selectors.EVENT_READ)
+        return bool(selector.select(timeout_s))
 
 
 def _cores() -> int:

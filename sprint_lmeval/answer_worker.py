@@ -1,14 +1,16 @@
-"""The process that compares answers with sympy: one JSON line in, one JSON line out, until its input ends.
+"""The process that compares answers with sympy: one JSON line in, two out per job, until its input ends.
 
-Started by path, by answer_pool.py. Model output is hostile input for a symbolic parser, so every job runs under limits that
-the operating system keeps: processor time (the process dies when a job exceeds it, also where its parent has died), and
-address space. What sympy prints goes nowhere; the protocol has its own copies of the two pipes.
+Started by path, by answer_pool.py. Model output is hostile input for a symbolic parser, so every job runs under limits
+that the operating system keeps: processor time (the process dies when a job exceeds it, also where its parent is dead)
+and address space. What sympy prints goes nowhere; the protocol has its own copies of the two pipes.
 
 Jobs: {"gold": text} -> {"problem": text or null}; {"gold": text, "answer": text} -> {"same": bool};
-      {"answer": text, "others": [texts]} -> {"index": first equal one or null}.
-Replies also hold "retire": true when the process has grown and should not be used again. Failures reply {"raised": text}.
+      {"answer": text, "others": [texts]} -> {"index": the first equal one, or null}. All may hold "limit_s".
+A job's first line says {"begun": true}; its second is the reply, {"raised": text} where it failed, with "retire": true
+where the process has grown and should not be used again.
 """
 
+import contextlib
 import json
 import os
 import signal
@@ -32,6 +34,7 @@ def main() -> None:
     _limit_memory()
     _send(replies, {"ready": True})
     for line in jobs:
+        _send(replies, {"begun": True})
         _send(replies, _serve(grading, json.loads(line)))
 
 
@@ -47,10 +50,8 @@ def _limit_memory() -> None:
     import resource
 
     for limit, value in ((resource.RLIMIT_AS, MEMORY_LIMIT), (resource.RLIMIT_CORE, 0)):
-        try:
+        with contextlib.suppress(ValueError, OSError):  # macOS keeps none on address space: there the parent watches
             resource.setrlimit(limit, (value, value))
-        except (ValueError, OSError):  # macOS keeps no address-space limit: there the parent watches the memory
-            pass
 
 
 def _serve(grading, job: dict) -> dict:

@@ -19,7 +19,7 @@ from importlib.metadata import PackageNotFoundError, version
 from sprint_lmeval.answer_pool import pool
 from sprint_lmeval.extraction import extract_math, extract_number
 from sprint_lmeval.numerals import exact_number, lone_number
-from sprint_lmeval.plain_answers import MAX_PARSED, clean, is_plain, same_without_algebra
+from sprint_lmeval.plain_answers import MAX_PARSED, is_plain, same_without_algebra
 
 KINDS = ("math", "number")
 NUMBER_TOLERANCE = Fraction(1, 10_000)  # as in the paper's grader for GSM8K
@@ -77,7 +77,7 @@ def judge_responses(responses: list[str], gold: str, kind: str) -> Judgement:
 
 
 def judge_many(questions: list[tuple[list[str], str, str]]) -> list[Judgement]:
-    """`judge_responses` for many questions (responses, gold, kind) at once, so that no core waits for another question."""
+    """`judge_responses` for many questions (responses, gold, kind) at once, which keeps all cores at work."""
     answers = [[extract_answer(response, kind) for response in responses] for responses, _, kind in questions]
     asked = {
         (answer, gold, kind): None
@@ -109,7 +109,9 @@ def check_golds(golds: list[str], kind: str = "math") -> list[str | None]:
         except ValueError as error:
             return str(error)
 
-    return pool().each(problem, golds)
+    distinct = list(dict.fromkeys(golds))
+    problems = dict(zip(distinct, pool().each(problem, distinct), strict=True))
+    return [problems[gold] for gold in golds]
 
 
 def _check_kind(kind: str) -> None:
@@ -129,7 +131,7 @@ def _math_problem(gold: str) -> str | None:
     if is_plain(gold):
         return None
     reply = pool().run({"gold": gold})
-    return reply["problem"] if "problem" in reply else "could not be compared with itself in time"
+    return reply.get("problem", "could not be compared with itself in time")
 
 
 def _judge(asked: tuple[str, str, str]) -> Verdict:
@@ -174,7 +176,7 @@ def _groups(row: tuple[list[str | None], list[Verdict], str]) -> list[int | None
 
 
 def _leader(answer: str, leaders: list[str], kind: str) -> str:
-    """The first answer of the group to which this one belongs; itself, as a new group's first, where it is like none."""
+    """The first answer of the group to which this one belongs; itself, as the first of a new group, else."""
     undecided = []
     for leader in leaders:
         same = _same_number(leader, answer) or leader == answer if kind == "number" else _same_plainly(leader, answer)

@@ -1,8 +1,9 @@
-r"""The answer inside a response: a model's text in, the text of its final answer (or None) out. Text only, linear time.
+r"""The answer inside a response: a model's text in, the text of its final answer (or None) out, in linear time.
 
-Kind "math" (MATH): the last `\boxed{}` or `\fbox{}` whose braces balance and that is not empty. There is no other way to
-answer, so a response that breaks off before its box has no answer: under an oracle over many candidates, numbers picked
-from unfinished working would add up to lucky hits.
+Kind "math" (MATH): the last `\boxed{}` or `\fbox{}` whose braces balance and that is not empty. There is no other way
+to answer, so a response that breaks off before its box has no answer: under an oracle over many candidates, numbers
+picked from unfinished working would add up to lucky hits. Where a last box breaks off after a complete one, the
+complete one counts.
 Kind "number" (GSM8K): that box, else what follows the last `####`, else "answer is", else the last number of the text.
 """
 
@@ -16,9 +17,9 @@ MAX_RESPONSE = 1_000_000  # characters; of a longer response only the end is rea
 _BOX_TOKEN = re.compile(r"\\(?:boxed|fbox)\s*\{|\\.|[{}]", re.DOTALL)
 _BARE_BOX = re.compile(r"\\boxed\s+([^\s{}$\\]+)")
 _WORKING = re.compile(r"[=≈]|\\approx\b")
-_ANSWER_WORDS = r"(?:the\s+)?(?:final\s+)?answer\s*(?:is\b|:|=|should\s+be\b|would\s+be\b)"
-_HASHES = re.compile(rf"####[\s*]{{0,20}}(?:{_ANSWER_WORDS})?([^\n]{{0,200}})", re.IGNORECASE)
-_ANSWER_IS = re.compile(r"answer(?:\s+is\b|\s*:|\s*=|\s+should\s+be\b|\s+would\s+be\b)[\s:*=]{0,20}([^\n]{0,200})", re.IGNORECASE)
+_ANSWER_WORDS = r"answer(?: is\b| ?:| ?=| should be\b| would be\b)"
+_HASHES = re.compile(rf"####[\s*]{{0,20}}(?:(?:the )?(?:final )?{_ANSWER_WORDS})?([^\n]{{0,200}})", re.IGNORECASE)
+_ANSWER_IS = re.compile(rf"{_ANSWER_WORDS}[\s:*=]{{0,20}}([^\n]{{0,200}})", re.IGNORECASE)
 _REMARK = re.compile(r"\([^()\n]{0,200}\)")
 _HEADING = re.compile(r"\s*\d{1,2}[.)]\s+[A-Za-z]")
 _SENTENCE_END = re.compile(r"[.!?](?:\s|$)")
@@ -94,7 +95,7 @@ def _last_side(text: str) -> str:
 
 
 def _stated_number(text: str) -> Fraction | None:
-    """The number of `29 dollars (see step 2)`; of working, the number after its last equals sign; of a heading, none."""
+    """The number of `29 dollars (see step 2)`; of working, the one after its last equals sign; of a heading, none."""
     if _HEADING.match(text):
         return None
     return leading_number(_last_side(_REMARK.sub(" ", _SENTENCE_END.split(text, maxsplit=1)[0])))

@@ -3,8 +3,8 @@ r"""Symbolic equality of two MATH answers by math-verify: two texts in, same or 
 math-verify's own alarms are off (they work in a main thread only and bound no memory): the worker is killed from
 outside. Each answer is parsed as `$answer$`. Equality as math-verify finds it is then narrowed where it is known to be
 too wide: an equation stands for its right-hand side only with a name alone on its left (`x = 5`, not `x^2 = 5` or
-`2+2 = 5`), every side of a chain must equal the gold answer, and numbers are equal exactly or as a decimal rounded to six
-places or more. Source: https://github.com/huggingface/Math-Verify (parse, verify), version 0.9.
+`2+2 = 5`), every side of a chain must equal the gold answer, and numbers are equal exactly or as a decimal rounded to
+six places or more. Source: https://github.com/huggingface/Math-Verify (parse, verify), version 0.9.
 """
 
 import logging
@@ -13,9 +13,8 @@ from functools import lru_cache
 from zlib import crc32
 
 from math_verify import LatexExtractionConfig, parse, verify
-from sympy import Eq, Expr, Float, Interval, Mul, Rational, Symbol, Tuple, preorder_traversal
+from sympy import Eq, Expr, Float, Interval, MatrixBase, Mul, Rational, Symbol, Tuple, preorder_traversal
 from sympy import FiniteSet as SympyFiniteSet
-from sympy import MatrixBase
 from sympy.core.function import AppliedUndef
 from sympy.logic.boolalg import And
 
@@ -104,7 +103,7 @@ def _is_number(expression) -> bool:
 
 
 def _certainly_other(gold, answer) -> bool:
-    """A cheap and safe no: two expressions with different values at one point, or a number and something of many parts."""
+    """A cheap and safe no: different values at one point, or a number and something of several parts."""
     if isinstance(gold, Expr) and isinstance(answer, Expr):
         return _values_differ(gold, answer)
     for one, other in ((gold, answer), (answer, gold)):
@@ -158,7 +157,8 @@ def _close(gold: Expr, answer: Expr) -> bool:
 
 def _same_members(gold, answer) -> bool:
     """Numbers inside tuples, lists and matrices are compared as strictly as numbers alone."""
-    return all(_same_number(part, other) for part, other in _paired(gold, answer) if _is_number(part) and _is_number(other))
+    pairs = [pair for pair in _paired(gold, answer) if all(_is_number(part) for part in pair)]
+    return all(_same_number(*pair) for pair in pairs)
 
 
 def _paired(gold, answer) -> list[tuple]:

@@ -1,6 +1,6 @@
-r"""Numbers as people and models write them ("$1,200.50", "-3", "2 1/2", "\frac{3}{4}", "1{,}080"): text in, exact Fraction out.
+r"""Numbers as people and models write them ("$1,200.50", "2 1/2", "\frac{3}{4}", "1{,}080"): text in, Fraction out.
 
-Standard library only; every number is bounded in length before it becomes an integer, every pattern runs in linear time.
+Standard library only; a number is bounded in length before it becomes an integer, every pattern runs in linear time.
 """
 
 import re
@@ -12,8 +12,9 @@ MAX_DIGITS = 60  # a longer number is not read: it is compared as text only
 _INTEGER = r"\d{1,3}(?:,\d{3})+(?![\d,])|\d+"
 _DECIMAL = rf"(?:(?:{_INTEGER})(?:\.\d+)?|\.\d+)"
 _FRAC = r"\\frac ?(?:\{ ?(?P<top>-?[\d,]+) ?\}|(?P<top1>\d)) ?(?:\{ ?(?P<bottom>[\d,]+) ?\}|(?P<bottom1>\d))"
-_MAGNITUDE = rf"(?:(?P<whole>\d+) ?{_FRAC}|(?P<whole2>\d+) (?P<part>\d+)/(?P<of>\d+)|(?P<over>{_DECIMAL})/(?P<under>\d+)|(?P<plain>{_DECIMAL}))"
-_MAGNITUDE = _MAGNITUDE.replace(r"(?P<whole>\d+) ?", r"(?:(?P<whole>\d+) ?)?", 1)
+_MIXED = r"(?P<whole2>\d+) (?P<part>\d+)/(?P<of>\d+)"
+_QUOTIENT = rf"(?P<over>{_DECIMAL})/(?P<under>\d+)"
+_MAGNITUDE = rf"(?:(?:(?P<whole>\d+) ?)?{_FRAC}|{_MIXED}|{_QUOTIENT}|(?P<plain>{_DECIMAL}))"
 _NUMBER = re.compile(rf"(?P<sign>[-+] ?)?(?<![A-Za-z_^\d.])(?<![\^_]\{{){_MAGNITUDE}(?!\d)")
 _EXACT = re.compile(rf"(?P<sign>[-+] ?)?{_MAGNITUDE}")
 
@@ -25,7 +26,8 @@ _STYLED = re.compile(r"\\(?:text|mbox|mathrm|textbf|mathbf|textrm|textnormal|bf|
 _OPERATOR_NEXT = re.compile(r" ?(?:[-+*/×÷^] ?[\d(\\$]|[x×] ?\d|\\(?:times|cdot|div|sqrt|pi)|\^)")
 _NOT_LONE = re.compile(r"[\d+*=<>×÷√π]| - |^ ?-|- ?$|\\(?:times|cdot|div|sqrt|pi|log|frac|pm)|[\d)] ?/")
 _REMARK = re.compile(r"\([^()]*[A-Za-z][^()]*\)")
-_LEAD = re.compile(r"[\s:(\[{*]*(?:(?:approximately|about|around|exactly|only|just|a total of) )?[\s(\[{]*", re.IGNORECASE)
+_HEDGE = r"(?:(?:approximately|about|around|exactly|only|just|a total of) )?"
+_LEAD = re.compile(rf"[\s:(\[{{*]*{_HEDGE}[\s(\[{{]*", re.IGNORECASE)
 _EXPONENT_OF_UNIT = re.compile(r"(?<=[A-Za-z}²³]) ?\^ ?\{?[23]\}?|\^ ?\{? ?\\circ ?\}?|[²³°]")
 
 
@@ -58,7 +60,7 @@ def numbers(text: str) -> list[Found]:
 
 
 def lone_number(text: str) -> Fraction | None:
-    """The number of a text that holds one number, with at most units, currency, a percent sign and remarks around it."""
+    """The number of a text that is one number, with at most units, currency, a percent sign and remarks around it."""
     text = _EXPONENT_OF_UNIT.sub(" ", _REMARK.sub(" ", plain_text(_unstyled(text))))
     found = numbers(text)
     if len(found) != 1:

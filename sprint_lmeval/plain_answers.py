@@ -1,13 +1,14 @@
 r"""What two MATH answers need no algebra for: cleaning, units, percent, number bases, words, plain numbers.
 
-In: two answers as text (the gold one first). Out: same, not same, or undecided (then algebra decides, in a worker process).
-The rules follow the MATH benchmark's own graders (units and percent signs may be missing), and close what an algebra
-package lets through: another base, another unit, another word.
+In: two answers as text (the gold one first). Out: same, not same, or undecided (then algebra decides, in a worker).
+The rules follow the MATH benchmark's own graders (a unit or a percent sign may be missing or added: 50 and 50\%; 0.5
+and 50\% are the same value), and close what an algebra package lets through: another base, another unit, another word.
 """
 
 import re
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 
 from sprint_lmeval.numerals import exact_number
 
@@ -15,10 +16,10 @@ MAX_PARSED = 400  # characters; a longer answer is compared as text only (the lo
 
 _UNICODE = str.maketrans(
     {
-        "−": "-", "–": "-", "×": r"\times ", "·": r"\cdot ", "÷": r"\div ", "π": r"\pi ", "∞": r"\infty ", "°": r"^\circ ",
-        "≤": r"\le ", "≥": r"\ge ", "≠": r"\ne ", "±": r"\pm ", "∪": r"\cup ", "∩": r"\cap ", "∈": r"\in ", "²": "^2",
-        "³": "^3", "½": r"\frac{1}{2}", "¼": r"\frac{1}{4}", "¾": r"\frac{3}{4}", "\u00a0": " ", "\u202f": " ", "£": "", "€": "",
-        "’": "'",
+        "−": "-", "–": "-", "×": r"\times ", "·": r"\cdot ", "÷": r"\div ", "π": r"\pi ", "∞": r"\infty ",
+        "°": r"^\circ ", "≤": r"\le ", "≥": r"\ge ", "≠": r"\ne ", "±": r"\pm ", "∪": r"\cup ", "∩": r"\cap ",
+        "∈": r"\in ", "²": "^2", "³": "^3", "½": r"\frac{1}{2}", "¼": r"\frac{1}{4}", "¾": r"\frac{3}{4}",
+        "\u00a0": " ", "\u202f": " ", "£": "", "€": "", "’": "'",
     }
 )  # fmt: skip
 _WRAPPERS = re.compile(r"(?<!\\)\\[()\[\]]|(?<!\\)\$")
@@ -26,31 +27,28 @@ _STYLE = re.compile(r"\\(?:displaystyle|textstyle|limits|Big|big|bigg|Bigg|bigl|
 _THIN_SPACE = re.compile(r"(?<!\\)((?:\\\\)*)(?:\\[,;:! ]|\\q?quad(?![a-z])|~)")
 _COMMAND_SPACE = re.compile(r"(\\[A-Za-z]+) +(?=[^A-Za-z0-9 ])")
 _NEEDLESS_SPACE = re.compile(r" (?![A-Za-z0-9])|(?<![A-Za-z0-9]) |(?<=\d) (?=[A-Za-z\\])")
-_TEXT = re.compile(r"\\(?:text|mbox|mathrm|textrm|textbf|mathbf|textit|textnormal|textsf|hbox|emph|bf|rm) ?\{([^{}]*)\}")
+_STYLES = "text|mbox|mathrm|textrm|textbf|mathbf|textit|textnormal|textsf|hbox|emph|bf|rm"
+_TEXT = re.compile(rf"\\(?:{_STYLES}) ?\{{([^{{}}]*)\}}")
 _STYLED_NUMBER = re.compile(_TEXT.pattern.replace(r"([^{}]*)", r"(-?[\d.,/]+)"))
+_SEPARATED = re.compile(r"(?<=\d) ?(?:\{,\}|,) ?(?=\d{3}(?!\d))")
 _APPROXIMATELY = re.compile(r"^(?:\\approx|≈|\\sim)")
 _FRAC_OF_LETTER = re.compile(r"\\frac ?(\\(?:pi|theta|alpha|beta))(?![A-Za-z]) ?")
 _RATIO = re.compile(r"\d ?: ?-?\d")
 _BASE = re.compile(r"(?<![A-Za-z\\\d.])((?=[A-F]*\d)[\dA-F]+)_(?:\{(?:\\text\{)?(?:base)?(\d{1,2})\}?\}|(\d))(?!\d)")
 _UNIT_WORDS = r"[A-Za-z][A-Za-z. /]*"
 _TRAILING_UNIT = re.compile(
-    rf"(?<=[\d}})a-z])(?:\\(?:text|mbox|mathrm|textrm|textnormal|hbox|rm) ?\{{ ?({_UNIT_WORDS}) ?\}}(?:\^\{{?([23])\}}?)?|"
-    rf"(?<=\d)([A-Za-z]{{2}}[A-Za-z. /]*)(?:\^\{{?([23])\}}?)?)$"
+    rf"(?:(?<=[\d}})a-z])\\(?:{_STYLES}) ?\{{ ?({_UNIT_WORDS}) ?\}}|(?<=\d)([A-Za-z]{{2}}[A-Za-z. /]*))"
+    r"(?:\^\{?([23])\}?)?$"
 )
 _DEGREES = re.compile(r"\^(?:\{\\circ\}|\\circ(?![a-z]))")
 _ANGLE_FUNCTION = re.compile(r"\\(?:sin|cos|tan|cot|sec|csc|cis)")
 _PERCENT = re.compile(r"(?:\\?%|\\text\{ ?percent ?\}|percent)$")
-_NO_UNIT = {"and", "or", "mod", "pi", "i", "e", "base", "sqrt", "if", "for", "sin", "cos", "tan", "log", "ln", "cot", "sec"}
-_UNITS = {
-    "dollar": "dollar", "usd": "dollar", "buck": "dollar", "cent": "cent", "euro": "euro", "degree": "degree", "deg": "degree",
-    "radian": "radian", "rad": "radian", "inch": "inch", "inche": "inch", "in": "inch", "foot": "foot", "feet": "foot",
-    "ft": "foot", "yard": "yard", "yd": "yard", "mile": "mile", "mi": "mile", "mm": "mm", "millimeter": "mm", "cm": "cm",
-    "centimeter": "cm", "centimetre": "cm", "m": "m", "meter": "m", "metre": "m", "km": "km", "kilometer": "km",
-    "kilometre": "km", "second": "second", "sec": "second", "minute": "minute", "min": "minute", "hour": "hour", "hr": "hour",
-    "day": "day", "week": "week", "month": "month", "year": "year", "gram": "gram", "g": "gram", "gm": "gram", "kg": "kg",
-    "kilogram": "kg", "pound": "pound", "lb": "pound", "ounce": "ounce", "oz": "ounce", "mph": "mile/hour",
-    "mile/hour": "mile/hour", "mile per hour": "mile/hour", "liter": "liter", "litre": "liter", "gallon": "gallon",
-}  # fmt: skip
+_NO_UNIT = set("and or mod pi i e base sqrt if for sin cos tan log ln cot sec".split())
+_UNIT_SPELLINGS = """dollar usd buck / cent / euro / degree deg / radian rad / inch inche in / foot feet ft / yard yd /
+    mile mi / mm millimeter / cm centimeter centimetre / m meter metre / km kilometer kilometre / second sec /
+    minute min / hour hr / day / week / month / year / gram g gm / kg kilogram / pound lb / ounce oz /
+    mph / liter litre / gallon"""
+_UNITS = {word: words.split()[0] for words in _UNIT_SPELLINGS.split("/") for word in words.split()}
 
 
 @dataclass(frozen=True)
@@ -62,6 +60,7 @@ class Cleaned:
     percent: bool = False
 
 
+@lru_cache(maxsize=4096)
 def clean(answer: str) -> Cleaned:
     """The answer without dollars, spacing, styling and unit; one spelling for each notation."""
     text = _STYLE.sub("", answer.translate(_UNICODE))
@@ -72,7 +71,8 @@ def clean(answer: str) -> Cleaned:
     text = re.sub(r"\\(left|right)(?![a-zA-Z])\.?", "", text)
     text = re.sub(r"\\(leq|geq|neq)(?![a-zA-Z])", lambda match: match[0][:-1], text)
     text = re.sub(r"\s+", " ", _THIN_SPACE.sub(r"\1 ", text)).strip()
-    text = re.sub(r"(?<=\d) ?(?:\{,\}|,) ?(?=\d{3}(?!\d))", ",", text) if re.search(r",\s*\\!|\{,\}|\\!,", answer) else text
+    if re.search(r",\s*\\!|\{,\}|\\!,", answer):
+        text = _SEPARATED.sub(",", text)
     text = _NEEDLESS_SPACE.sub("", _COMMAND_SPACE.sub(r"\1", text)).rstrip(" .,;\\")
     text = _STYLED_NUMBER.sub(r"\1", _APPROXIMATELY.sub("", text))
     return _without_unit(_without_restatement(text), unit)
@@ -103,7 +103,9 @@ def same_without_algebra(gold: str, answer: str) -> bool | None:
 def is_plain(gold: str) -> bool:
     """Whether a gold answer is of a kind that needs no algebra: a plain number, a numeral with its base, or words."""
     text = clean(gold).text
-    return exact_number(_unspaced(text)) is not None or word_text(text) is not None or bool(_BASE.fullmatch(text) or _RATIO.search(text))
+    if exact_number(_unspaced(text)) is not None or word_text(text) is not None:
+        return True
+    return bool(_BASE.fullmatch(text) or _RATIO.search(text))
 
 
 def within_tolerance(gold: Fraction, answer: Fraction) -> bool:
@@ -140,8 +142,8 @@ def _without_unit(text: str, unit: tuple[str, int] | None) -> Cleaned:
     match = _TRAILING_UNIT.search(text)
     if match is None or not re.search(r"\d", text[: match.start()]):
         return Cleaned(text, unit)
-    name = (match[1] or match[3]).strip(" .").lower()
-    known = _known_unit(name, match[2] or match[4])
+    name = (match[1] or match[2]).strip(" .").lower()
+    known = _known_unit(name, match[3])
     if known is None and (name.split(" ")[0] in _NO_UNIT or len(name) < (2 if match[1] else 5)):
         return Cleaned(text, unit)
     return Cleaned(text[: match.start()].rstrip(" ,\\"), known or unit)
