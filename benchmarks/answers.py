@@ -16,28 +16,27 @@ QUESTIONS = 40
 RESPONSES = 16
 
 
-def algebra(question: int, response: int, round_: int) -> str:
-    """An answer that is equal to the gold one every other time, never by its text."""
-    return rf"\boxed{{\sqrt{{{4 * (question + 50 * round_ + 2)}}} + {response // 2}x + {response % 2}}}"
+def algebra(question: int, round_: int) -> tuple[str, list[str]]:
+    """A gold answer and responses, all distinct; every other one equal, none by its text."""
+    radicand = question + 50 * round_ + 2
+    same = [rf"\sqrt{{{4 * radicand}}} + {n}x - {n - 3}x" for n in range(RESPONSES // 2)]
+    other = [rf"\sqrt{{{4 * radicand}}} + {n + 4}x" for n in range(RESPONSES // 2)]
+    return rf"2\sqrt{{{radicand}}} + 3x", same + other
 
 
-def plain_number(question: int, response: int, round_: int) -> str:
-    return rf"\boxed{{\frac{{{question}}}{{{response + 7 + round_}}}}}"
-
-
-def equal(question: int, response: int, round_: int) -> str:
-    return rf"\boxed{{\sqrt{{{question + 50 * round_ + 2}}} + {question}x}}"
-
-
-def verdicts_per_second(case: Callable[[int, int, int], str], round_: int) -> float:
-    questions = [
-        (
-            [case(question, response, round_) for response in range(RESPONSES)],
-            rf"2\sqrt{{{question + 50 * round_ + 2}}} + 3x",
-            "math",
-        )
-        for question in range(QUESTIONS)
+def plain_numbers(question: int, round_: int) -> tuple[str, list[str]]:
+    return str(question), [
+        rf"\frac{{{question * n}}}{{{n + n % 2}}}" for n in range(round_ + 1, round_ + RESPONSES + 1)
     ]
+
+
+def equal_texts(question: int, round_: int) -> tuple[str, list[str]]:
+    return rf"\sqrt{{{question + 2}}}", [rf"\sqrt{{{question + 50 * round_ + 7}}}"] * RESPONSES
+
+
+def verdicts_per_second(case: Callable[[int, int], tuple[str, list[str]]], round_: int) -> float:
+    made = [case(question, round_) for question in range(QUESTIONS)]
+    questions = [([rf"\boxed{{{answer}}}" for answer in answers], gold, "math") for gold, answers in made]
     start_s = time.perf_counter()
     judge_many(questions)
     return QUESTIONS * RESPONSES / (time.perf_counter() - start_s)
@@ -46,7 +45,7 @@ def verdicts_per_second(case: Callable[[int, int, int], str], round_: int) -> fl
 def main() -> None:
     pool().run_many([{"gold": "x"}] * pool().size)  # the workers are up
     print(f"{QUESTIONS} questions x {RESPONSES} responses, groups included, {pool().size} workers")
-    for case in (algebra, plain_number, equal):
+    for case in (algebra, plain_numbers, equal_texts):
         rates = [verdicts_per_second(case, round_) for round_ in range(3)]
         print(f"{case.__name__:<13} {statistics.median(rates):9.0f} verdicts/s")
 

@@ -35,7 +35,7 @@ class Worker:
     """One worker process and its two pipes."""
 
     def __init__(self) -> None:
-        path = json.dumps([entry for entry in sys.path if entry])
+        path = json.dumps([str(entry) for entry in sys.path if entry])
         command = [sys.executable, "-P", str(Path(__file__).with_name("answer_worker.py")), path]
         self.process = subprocess.Popen(
             command,
@@ -126,6 +126,9 @@ class WorkerPool:
                     return worker.run(job)
                 except WorkerLostError:  # it died between its last job and this one
                     continue
+                except BaseException:  # interrupted: its reply would be taken for the next job's
+                    worker.end()
+                    raise
                 finally:
                     self._give_back(worker)
         raise RuntimeError("the processes that compare answers die before they begin: something ends them from outside")

@@ -3,12 +3,13 @@
     correct    the response's final answer equals the gold one
     incorrect  it has a final answer that does not, one that cannot be read as mathematics included
     no_answer  it has none (extraction.py says what an answer is)
-    timeout    comparing took longer than 2 s of processor time, or 4 s of waiting
-    error      comparing crashed or needed more than 1 GB
+    timeout    comparing took longer than 2 s of processor time, or 4 s by the clock
+    error      comparing crashed or needed more than 1 GB (where sympy copes with its own failure: incorrect)
 
 Text and plain numbers are decided here; everything else by algebra in worker processes that can be killed, so a hostile
-response costs at most those limits and never the run. Each distinct answer of a question is judged once. Importing this
-module is cheap (no sympy, no torch); workers start when first needed. Posix only (Linux, macOS).
+response costs at most those limits and never the run. Each distinct answer of a question is judged once, then, where it
+is incorrect, compared with the other ones in one more job: a question with n hostile distinct answers takes at most
+n * (4 s / workers + 4 s). Importing this module is cheap (no sympy, no torch). Linux and macOS; not Windows.
 """
 
 from dataclasses import dataclass

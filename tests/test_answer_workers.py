@@ -171,6 +171,19 @@ def test_a_worker_that_dies_at_work_costs_one_verdict() -> None:
     assert check_answer(boxed(r"\sqrt{18}"), r"3\sqrt{2}") is Verdict.correct
 
 
+def test_an_interrupted_question_leaves_no_reply_for_the_next_one(monkeypatch) -> None:
+    check_answer(boxed(r"\sqrt{3}"), r"\sqrt{2}")
+    with monkeypatch.context() as patch:
+        patch.setattr(answer_pool.Worker, "_receive", _interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            check_answer(boxed(r"\sqrt{8}"), r"2\sqrt{2}")
+    assert check_answer(boxed(r"\sqrt{12}"), r"2\sqrt{2}") is Verdict.incorrect
+
+
+def _interrupt(worker: answer_pool.Worker, deadline: float) -> None:
+    raise KeyboardInterrupt
+
+
 def test_several_threads_share_the_workers() -> None:
     verdicts: list[Verdict] = []
 
