@@ -1,7 +1,12 @@
 """What a user's mistake becomes: one sentence, and where the harness's command line runs, nothing but that sentence."""
 
+from __future__ import annotations
+
+import logging
 import os
 import sys
+
+HARNESS_TRACKER = "lm_eval.loggers.evaluation_tracker"  # who writes results and samples
 
 
 class InputError(ValueError):
@@ -9,15 +14,31 @@ class InputError(ValueError):
 
 
 def show_one_sentence() -> None:
-    """Print an `InputError` that ends a command line as its sentence, without a traceback.
+    """Where a command line owns the process, end it with one sentence for an `InputError` and for unsaved results.
 
-    Only where a command line owns the process: inside a notebook, a server or a test the exception travels
-    unchanged, and `SPRINT_LMEVAL_TRACEBACK=1` keeps the traceback everywhere.
+    Inside a notebook, a server or a test, exceptions travel unchanged; `SPRINT_LMEVAL_TRACEBACK=1` keeps the traceback
+    everywhere.
     """
     program = os.path.basename(os.path.dirname(sys.argv[0])) + "/" + os.path.basename(sys.argv[0])
-    owns_process = program.endswith(("/lm_eval", "/lm-eval", "/sprint-lmeval", "lm_eval/__main__.py"))
-    if owns_process and os.environ.get("SPRINT_LMEVAL_TRACEBACK") != "1":
+    if not program.endswith(("/lm_eval", "/lm-eval", "/sprint-lmeval", "lm_eval/__main__.py")):
+        return
+    tracker = logging.getLogger(HARNESS_TRACKER)
+    if not any(isinstance(f, _UnsavedResults) for f in tracker.filters):
+        tracker.addFilter(_UnsavedResults())
+    if os.environ.get("SPRINT_LMEVAL_TRACEBACK") != "1":
         sys.excepthook = _sentence_or_traceback
+
+
+class _UnsavedResults(logging.Filter):
+    """The harness logs that it could not write its results, and ends as if it had: here that is an error."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        cause = sys.exc_info()[1]
+        if cause is not None and record.getMessage().startswith("Could not save"):
+            raise InputError(
+                f"results could not be written ({cause}): free some space or give another --output_path"
+            ) from None
+        return True
 
 
 def _sentence_or_traceback(kind, error, traceback) -> None:

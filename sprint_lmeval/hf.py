@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import logging
+import os
 from collections import Counter, defaultdict
 
 import torch
@@ -64,6 +65,8 @@ class HFPrunedBestOfN(HFLM):
         if isinstance(pretrained, str):
             pretrained = resolve_pretrained(pretrained)
             kwargs["device"] = default_device(kwargs.get("device"))
+            if kwargs["device"] == "cpu" and int(os.environ.get("WORLD_SIZE", "1")) > 1:
+                os.environ.setdefault("ACCELERATE_USE_CPU", "true")  # else accelerate sees one process of one
             self._check_before_loading(pretrained, build, kwargs)
         super().__init__(pretrained=pretrained, **kwargs)
         self._take_global_rank()
@@ -220,7 +223,10 @@ class HFPrunedBestOfN(HFLM):
         return self.batch_sizes["generate"]
 
     def _warn_without_chat_template(self) -> None:
-        if getattr(self.tokenizer, "chat_template", None) and not self._used["chat_template"]:
+        if self._used["chat_template"] or not getattr(self.tokenizer, "chat_template", None):
+            return
+        said = super().apply_chat_template([{"role": "user", "content": "x"}])
+        if said.strip() != "x":
             log.warning("the model has a chat template and this run does not use it: consider --apply_chat_template")
 
     # ---- scoring of given continuations: one candidate only ----

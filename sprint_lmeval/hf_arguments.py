@@ -32,6 +32,8 @@ def check_arguments(given: dict, head_masks: object) -> None:
     from lm_eval.models.huggingface import HFLM
 
     known = {*inspect.signature(HFLM.__init__).parameters, *OF_TRANSFORMERS} - {"self", "kwargs"}
+    if given.get("tp_plan"):
+        raise InputError("tp_plan given: heads of one layer lie on several devices there; use parallelize=True instead")
     for name in given:
         if name in NOT_YET:
             both = " and head_masks, of which only one can decide," if head_masks is not None else ""

@@ -117,9 +117,12 @@ def test_without_masks_the_strategy_is_spread_and_says_so(harness_log):
     assert lm.get_model_info()["sprint"]["learned"] is False
 
 
-def test_the_missing_chat_template_is_mentioned(fixed, harness_log):
-    fixed._used["chat_template"] = False
-    fixed.generate_until(requests(1, questions=1))
+def test_a_chat_template_that_is_not_used_is_mentioned(harness_log):
+    lm = model(strategy="base")
+    lm.generate_until(requests(1, questions=1))
+    assert "--apply_chat_template" not in harness_log.text  # the embedded model's adds nothing
+    lm.tokenizer.chat_template = "<user>{{ messages[0].content }}</user>"
+    lm.generate_until(requests(1, questions=1))
     assert "--apply_chat_template" in harness_log.text
 
 
@@ -223,6 +226,7 @@ def no_weights(monkeypatch):
         ({"head_masks": "L0H0", "selector": "x"}, "head_masks"),
         ({"selector": "x"}, "selector"),
         ({"backend": "seq2seq"}, "seq2seq"),
+        ({"tp_plan": "auto"}, "tp_plan"),
         ({"pretrained": "./no/such/folder"}, "pretrained=tiny"),
     ],
 )
