@@ -137,8 +137,16 @@ def _generate_batch(
         ids = ids[keep]
         mask = torch.nn.functional.pad(mask[keep], (0, ids.shape[1] - mask.shape[1]), value=1)
         if running and finished:
-            cache.batch_select_indices(torch.tensor(keep, device=model.device))
+            cache = _of_rows(cache, keep, model.device)
             sampler = sampler and sampler.of_rows(keep)
+
+
+def _of_rows(cache: Cache | None, places: list[int], device: torch.device) -> Cache | None:
+    """Return the cache of some rows, or None where a cache cannot be cut: the next span then reads the text again."""
+    if not hasattr(cache, "batch_select_indices"):
+        return None
+    cache.batch_select_indices(torch.tensor(places, device=device))
+    return cache
 
 
 @dataclass

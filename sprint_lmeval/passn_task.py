@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from lm_eval.api.task import ConfigurableTask
 
-from sprint_lmeval.answers import GRADER, check_gold, judge_responses
+from sprint_lmeval.answers import GRADER, check_golds, judge_responses
 from sprint_lmeval.errors import InputError, show_one_sentence
 from sprint_lmeval.metrics import QuestionRow, aggregations, kept_lists, mean_metrics, question_metrics
 
@@ -44,17 +44,15 @@ class PassNTask(ConfigurableTask):
                 "--cache_requests given: its key knows neither generation settings nor repeats, so a changed run "
                 "would reuse old requests; leave it out"
             )
-        if kwargs.get("samples") is None:
-            _refuse_too_many_shots(self)
+        _refuse_too_many_shots(self)
         super().build_all_requests(cache_requests=False, **kwargs)
-        for instance in self.instances:
-            self._check_gold(instance.doc)
+        self._refuse_bad_golds([instance.doc for instance in self.instances])
 
-    def _check_gold(self, doc: dict) -> None:
-        try:
-            check_gold(doc["answer"], self.answer_kind)
-        except ValueError as error:
-            raise InputError(f"task {self.config.task}, document {doc['id']}: {error}") from None
+    def _refuse_bad_golds(self, docs: list[dict]) -> None:
+        """A gold that cannot be judged would score every response wrong: told before anything is generated."""
+        for doc, problem in zip(docs, check_golds([doc["answer"] for doc in docs], self.answer_kind), strict=True):
+            if problem:
+                raise InputError(f"task {self.config.task}, document {doc['id']}: {problem}")
 
     def process_results(self, doc: dict, results: list) -> QuestionRow:
         """Judge the N responses of one document; padding of a data-parallel rank is cut off."""
