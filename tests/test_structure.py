@@ -37,6 +37,7 @@ ORDER = """
     passn_task
     pretrained
     hf_arguments
+    hf_settings
     hf
     tiny.evaluate
     head_listing
