@@ -20,6 +20,19 @@ from sprint_lmeval.row_sampling import RowSampler
 from sprint_lmeval.stopping import StopStrings
 
 SPAN = 64  # new tokens between two looks at which rows of a batch are finished
+# Arguments of `generate` whose meaning would start anew with each span: with them there is one span only.
+COUNTED_FROM_THE_PROMPT = (
+    "begin_suppress_tokens",
+    "exponential_decay_length_penalty",
+    "forced_bos_token_id",
+    "forced_eos_token_id",
+    "max_time",
+    "min_length",
+    "min_new_tokens",
+    "prompt_lookup_num_tokens",
+    "sequence_bias",
+    "watermarking_config",
+)
 
 
 @dataclass(frozen=True)
@@ -125,7 +138,7 @@ def _generate_batch(
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else (ends or [0])[0]
     ids = torch.tensor([[pad] * (width - len(e)) + e for e in encoded], device=model.device)  # [rows, time]
     mask = torch.tensor([[0] * (width - len(e)) + [1] * len(e) for e in encoded], device=model.device)
-    decoder = _Decoder(model, tokenizer, settings, layout, ends, pad, width)
+    decoder = _Decoder(model, tokenizer, settings, layout, ends, pad, width, _longest_span(model, settings))
     running, cache = list(range(len(batch))), None
     sampler = _sampler(batch, settings)
     while running:
@@ -139,6 +152,13 @@ def _generate_batch(
         if running and finished:
             cache = _of_rows(cache, keep, model.device)
             sampler = sampler and sampler.of_rows(keep)
+
+
+def _longest_span(model: PreTrainedModel, settings: Settings) -> int:
+    of_checkpoint = model.generation_config.to_diff_dict() if model.generation_config else {}
+    given = {**of_checkpoint, **settings.generate_arguments}
+    counted = any(given.get(name) not in (None, 0) for name in COUNTED_FROM_THE_PROMPT)
+    return settings.max_new_tokens if counted else SPAN
 
 
 def _of_rows(cache: Cache | None, places: list[int], device: torch.device) -> Cache | None:
@@ -160,6 +180,7 @@ class _Decoder:
     ends: list[int]
     pad: int
     prompt_tokens: int
+    longest_span: int
 
     @torch.inference_mode()
     def span(
@@ -182,7 +203,7 @@ class _Decoder:
                 input_ids=ids,
                 attention_mask=mask,
                 past_key_values=cache,
-                max_new_tokens=min(SPAN, self.settings.max_new_tokens - before),
+                max_new_tokens=min(self.longest_span, self.settings.max_new_tokens - before),
                 pad_token_id=self.pad,
                 eos_token_id=self.ends or None,
                 stopping_criteria=StoppingCriteriaList([stops] if stops.stops else []),

@@ -119,6 +119,20 @@ def test_prompts_keep_their_right_end(tiny):
     assert texts(tiny, [long], max_prompt_tokens=tokens)[long] == texts(tiny, [short])[short]
 
 
+@pytest.mark.parametrize(
+    "arguments", [{}, {"min_new_tokens": 40}, {"repetition_penalty": 1.3}, {"no_repeat_ngram_size": 2}]
+)
+def test_short_spans_change_nothing(tiny, monkeypatch, arguments):
+    from sprint_lmeval import generation
+
+    rows = [Row(prompt, c) for prompt in prompts(5) for c in (BASE, Candidate.parse("L1H1"))]
+    expected = texts(tiny, rows, max_new_tokens=90, generate_arguments=arguments)
+    monkeypatch.setattr(generation, "SPAN", 7)
+    assert texts(tiny, rows, max_new_tokens=90, generate_arguments=arguments) == expected
+    if "min_new_tokens" in arguments:
+        assert min(r.new_tokens for r in expected.values()) >= 40
+
+
 def test_an_empty_prompt_and_one_token_work(tiny):
     rows = [Row("", BASE), Row("Q", BASE)]
     assert set(texts(tiny, rows, max_new_tokens=1)) == set(rows)
@@ -126,8 +140,8 @@ def test_an_empty_prompt_and_one_token_work(tiny):
 
 def test_seeded_rows_do_not_depend_on_their_batch(tiny):
     rows = [Row(p, BASE, i, seed=100 * i + 7) for p in prompts(3) for i in range(4)]
-    together = texts(tiny, rows, temperature=0.9, batch_size=12)
-    alone = {row: texts(tiny, [row], temperature=0.9)[row] for row in rows}
+    together = texts(tiny, rows, temperature=2.0, batch_size=12)
+    alone = {row: texts(tiny, [row], temperature=2.0)[row] for row in rows}
     assert together == alone
     assert len({together[row].text for row in rows[:4]}) > 1
 
