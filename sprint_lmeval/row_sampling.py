@@ -11,6 +11,8 @@ import random
 import torch
 from transformers import LogitsProcessor, TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
+BLOCK = 1024  # tokens
+
 
 class RowSampler(LogitsProcessor):
     """Draws each row's next token from its own stream of random numbers.
@@ -40,13 +42,31 @@ class RowSampler(LogitsProcessor):
         scores = scores.float()  # [rows, vocabulary]
         for warper in self.warpers:
             scores = warper(input_ids, scores)
-        cumulative = scores.softmax(-1).to(_widest(scores.device)).cumsum(-1)
-        uniform = torch.tensor([[s.random()] for s in self.streams], dtype=cumulative.dtype, device=cumulative.device)
-        # Scaled by the last sum, which rounding keeps off 1; the draw is below it, so a token with mass is found.
-        drawn = torch.searchsorted(cumulative, uniform * cumulative[:, -1:], right=True)
-        drawn = drawn.clamp(max=scores.shape[-1] - 1)  # [rows, 1]
+        uniform = torch.tensor([[s.random()] for s in self.streams], dtype=torch.float64)
+        drawn = _drawn(scores.softmax(-1), uniform)
         return torch.full_like(scores, -torch.inf).scatter(-1, drawn, 0.0)
 
 
-def _widest(device: torch.device) -> torch.dtype:
-    return torch.float32 if device.type == "mps" else torch.float64
+def _drawn(probabilities: torch.Tensor, uniform: torch.Tensor) -> torch.Tensor:
+    """Return the token [rows, 1] at which each row's running sum [rows, vocabulary] passes its number in [0, 1).
+
+    First the block of tokens, then the token inside it: running sums over a whole vocabulary cost as much as a small
+    model's forward pass.
+    """
+    wide = torch.float32 if probabilities.device.type == "mps" else torch.float64
+    blocks = torch.nn.functional.pad(probabilities, (0, -probabilities.shape[-1] % BLOCK)).unflatten(-1, (-1, BLOCK))
+    masses = blocks.sum(-1).to(wide)  # [rows, blocks]
+    passed = masses.cumsum(-1)
+    target = uniform.to(passed.device, wide) * passed[:, -1:]
+    block = _first_above(passed, target, masses)
+    inside = blocks.gather(1, block[:, :, None].expand(-1, -1, BLOCK))[:, 0].to(wide)  # [rows, BLOCK]
+    before = passed.gather(1, block) - masses.gather(1, block)
+    return block * BLOCK + _first_above(inside.cumsum(-1), target - before, inside)
+
+
+def _first_above(passed: torch.Tensor, target: torch.Tensor, masses: torch.Tensor) -> torch.Tensor:
+    """Return the first place where the sum is above the target; where rounding leaves none, the last one with mass."""
+    found = torch.searchsorted(passed, target, right=True)
+    places = torch.arange(masses.shape[-1], device=masses.device)
+    last = torch.where(masses > 0, places, 0).amax(-1, keepdim=True)
+    return torch.minimum(found, last)
