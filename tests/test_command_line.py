@@ -83,9 +83,11 @@ def test_the_readme_is_true(environment, tmp_path, command, shown):
     assert (done.returncode != 0) == expected_to_fail, done.stderr[-2000:]
     table = numbers_shown(shown)
     if table:
-        # Another processor adds in another order, which may turn a near-tie: within one problem of forty.
-        assert numbers_shown(done.stdout.splitlines()) == pytest.approx(table, abs=0.026 * 16)
-        assert numbers_shown(done.stdout.splitlines())["pass@16"] == pytest.approx(table["pass@16"], abs=0.026)
+        printed = numbers_shown(done.stdout.splitlines())
+        assert printed.keys() == table.keys()
+        # Another processor adds in another order, which may turn a near-tie in one or two of the forty problems.
+        for name, value in table.items():
+            assert printed[name] == pytest.approx(value, abs=0.3 if name == "distinct_answers" else 0.051), name
     else:
         said = done.stdout + done.stderr
         assert all(line in said for line in shown)
@@ -98,5 +100,5 @@ def test_the_readme_names_every_module():
 
 
 def test_the_readme_opens_with_what_it_is_and_a_command():
-    first_screen = (REPOSITORY / "README.md").read_text(encoding="utf-8")[:1200]
+    first_screen = (REPOSITORY / "README.md").read_text(encoding="utf-8")[:700]
     assert "pip install" in first_screen and "lm_eval --model hf-pruned-bon" in first_screen
