@@ -78,9 +78,9 @@ def ranked(lm, instances: list) -> list[list]:
     n = instances[0].repeats or 1
     if not hasattr(lm, "strategy") or instances[0].request_type != "generate_until":
         return [[None] * n for _ in instances]
-    from sprint_lmeval.hf import _question
+    from sprint_lmeval.hf import question_of
 
-    return lm.strategy.candidates([_question(instance) for instance in instances], n)
+    return lm.strategy.candidates([question_of(instance) for instance in instances], n)
 
 
 def candidate_lines(lm, instances: list) -> list[str]:

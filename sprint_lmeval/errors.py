@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from collections.abc import Callable
 
 HARNESS_TRACKER = "lm_eval.loggers.evaluation_tracker"  # who writes results and samples
 
@@ -20,13 +21,15 @@ def show_one_sentence() -> None:
     everywhere.
     """
     program = os.path.basename(os.path.dirname(sys.argv[0])) + "/" + os.path.basename(sys.argv[0])
-    if not program.endswith(("/lm_eval", "/lm-eval", "/sprint-lmeval", "lm_eval/__main__.py")):
+    if not program.endswith(
+        ("/lm_eval", "/lm-eval", "/sprint-lmeval", "lm_eval/__main__.py", "sprint_lmeval/__main__.py")
+    ):
         return
     tracker = logging.getLogger(HARNESS_TRACKER)
     if not any(isinstance(f, _UnsavedResults) for f in tracker.filters):
         tracker.addFilter(_UnsavedResults())
     if os.environ.get("SPRINT_LMEVAL_TRACEBACK") != "1":
-        sys.excepthook = _sentence_or_traceback
+        sys.excepthook = _sentence_before(sys.excepthook)
 
 
 class _UnsavedResults(logging.Filter):
@@ -34,15 +37,19 @@ class _UnsavedResults(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         cause = sys.exc_info()[1]
-        if cause is not None and record.getMessage().startswith("Could not save"):
+        unwritten = isinstance(cause, OSError) and cause.errno is not None  # a failed upload has no number
+        if unwritten and record.getMessage().startswith("Could not save"):
             raise InputError(
                 f"results could not be written ({cause}): free some space or give another --output_path"
             ) from None
         return True
 
 
-def _sentence_or_traceback(kind, error, traceback) -> None:
-    if issubclass(kind, InputError):
-        print(f"error: {error}", file=sys.stderr)
-    else:
-        sys.__excepthook__(kind, error, traceback)
+def _sentence_before(other_hook: Callable) -> Callable:
+    def sentence(kind, error, traceback) -> None:
+        if issubclass(kind, InputError):
+            print(f"error: {error}", file=sys.stderr)
+        else:
+            other_hook(kind, error, traceback)
+
+    return sentence

@@ -7,7 +7,7 @@ is the text of that row alone: token-identical in float32, except where the two 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from lm_eval.models.utils import postprocess_generated_text
@@ -20,17 +20,19 @@ from sprint_lmeval.row_sampling import RowSampler
 from sprint_lmeval.stopping import StopStrings
 
 SPAN = 64  # new tokens between two looks at which rows of a batch are finished
-# Arguments of `generate` whose meaning would start anew with each span: with them there is one span only.
+# Settings of `generate` whose meaning would start anew with each span: with them there is one span only.
 COUNTED_FROM_THE_PROMPT = (
     "begin_suppress_tokens",
+    "cache_implementation",
+    "encoder_repetition_penalty",
     "exponential_decay_length_penalty",
     "forced_bos_token_id",
     "forced_eos_token_id",
+    "guidance_scale",
     "max_time",
     "min_length",
     "min_new_tokens",
     "prompt_lookup_num_tokens",
-    "sequence_bias",
     "watermarking_config",
 )
 
@@ -47,11 +49,16 @@ class Row:
 
 @dataclass(frozen=True)
 class Response:
-    """What a row became: `truncated` if the token limit ended it; `new_tokens` counts the end token."""
+    """What a row became.
+
+    `truncated` if the token limit ended it; `new_tokens` counts the end token; `cut_tokens` of the prompt's left end
+    found no room in the model.
+    """
 
     text: str
     truncated: bool
     new_tokens: int
+    cut_tokens: int = 0
 
 
 @dataclass(frozen=True)
@@ -99,19 +106,26 @@ def generate(
     if len({row.seed is None for row in rows}) > 1:
         raise InputError("rows with and without a seed were given together: decode them in two calls")
     encoded = {prompt: _encode(tokenizer, prompt, settings) for prompt in {row.prompt for row in rows}}
+    room = settings.max_prompt_tokens or max(map(len, encoded.values()), default=0)
     rows.sort(key=lambda row: (-len(encoded[row.prompt]), row.prompt))
     for start in range(0, len(rows), settings.batch_size):
         batch = rows[start : start + settings.batch_size]
-        prompts = [encoded[row.prompt] for row in batch]
-        yield from _generate_batch(model, tokenizer, batch, prompts, settings, layout)
+        prompts = [encoded[row.prompt][-room:] for row in batch]
+        for row, response in _generate_batch(model, tokenizer, batch, prompts, settings, layout):
+            yield row, replace(response, cut_tokens=max(0, len(encoded[row.prompt]) - room))
 
 
-def end_token_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[int]:
-    """Return every token id that ends a response: the checkpoint's own list and the tokenizer's end token."""
+def end_token_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, until: Sequence[str] = ()) -> list[int]:
+    """Return every token id that ends a response.
+
+    The checkpoint's own list, the tokenizer's end token, and the stop strings that are one special token: decoded text
+    does not show those.
+    """
     listed = getattr(model, "generation_config", None) and model.generation_config.eos_token_id
     listed = [] if listed is None else listed if isinstance(listed, list) else [listed]
     own = [] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id]
-    return sorted({*listed, *own})
+    special = tokenizer.get_added_vocab()
+    return sorted({*listed, *own, *(special[stop] for stop in until if stop in special)})
 
 
 def _encode(tokenizer: PreTrainedTokenizerBase, prompt: str, settings: Settings) -> list[int]:
@@ -121,7 +135,7 @@ def _encode(tokenizer: PreTrainedTokenizerBase, prompt: str, settings: Settings)
     ids = tokenizer(prompt, **options)["input_ids"]
     if not ids:
         ids = [i for i in (tokenizer.bos_token_id, tokenizer.eos_token_id) if i is not None][:1]
-    return ids[-settings.max_prompt_tokens :] if settings.max_prompt_tokens else ids
+    return ids
 
 
 def _generate_batch(
@@ -134,9 +148,10 @@ def _generate_batch(
 ) -> Iterator[tuple[Row, Response]]:
     """Decode one batch in spans; rows that are finished leave it, and the others go on from their cache."""
     width = max(map(len, encoded))
-    ends = end_token_ids(model, tokenizer)
+    ends = end_token_ids(model, tokenizer, settings.until)
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else (ends or [0])[0]
-    ids = torch.tensor([[pad] * (width - len(e)) + e for e in encoded], device=model.device)  # [rows, time]
+    # Masked places on the left repeat the row's own first token: a repetition penalty then meets nothing new there.
+    ids = torch.tensor([e[:1] * (width - len(e)) + e for e in encoded], device=model.device)  # [rows, time]
     mask = torch.tensor([[0] * (width - len(e)) + [1] * len(e) for e in encoded], device=model.device)
     decoder = _Decoder(model, tokenizer, settings, layout, ends, pad, width, _longest_span(model, settings))
     running, cache = list(range(len(batch))), None
@@ -157,7 +172,8 @@ def _generate_batch(
 def _longest_span(model: PreTrainedModel, settings: Settings) -> int:
     of_checkpoint = model.generation_config.to_diff_dict() if model.generation_config else {}
     given = {**of_checkpoint, **settings.generate_arguments}
-    counted = any(given.get(name) not in (None, 0) for name in COUNTED_FROM_THE_PROMPT)
+    unset = {"min_length": 0, "min_new_tokens": 0}
+    counted = any(given.get(name) not in (None, unset.get(name)) for name in COUNTED_FROM_THE_PROMPT)
     return settings.max_new_tokens if counted else SPAN
 
 
@@ -210,6 +226,8 @@ class _Decoder:
                 logits_processor=LogitsProcessorList([sampler] if sampler else []),
                 return_dict_in_generate=True,
                 do_sample=False,
+                num_beams=1,
+                num_return_sequences=1,
                 temperature=None,
                 top_k=None,
                 top_p=None,

@@ -6,32 +6,31 @@ the N repeats of a document get the first N candidates of a strategy, and rows o
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import logging
 import os
 from collections import Counter, defaultdict
 
 import torch
+from jinja2 import TemplateError
 from lm_eval.models.huggingface import HFLM
 from lm_eval.models.utils import handle_stop_sequences
 from tqdm import tqdm
 
-from sprint_lmeval import __version__
-from sprint_lmeval.answers import GRADER
+from sprint_lmeval.architectures import SUPPORTED
 from sprint_lmeval.candidates import BASE, Candidate
 from sprint_lmeval.errors import InputError, show_one_sentence
 from sprint_lmeval.generation import Response, Row, Settings, generate
 from sprint_lmeval.hf_arguments import check_arguments, default_device
-from sprint_lmeval.hf_settings import read_settings, recorded
+from sprint_lmeval.hf_record import RunRecord
+from sprint_lmeval.hf_settings import altered_decoding, read_settings, recorded
 from sprint_lmeval.pretrained import PAPER_MODEL, config_heads, resolve_pretrained
 from sprint_lmeval.pruning import HeadLayout, check_heads, head_layout, prune_heads
 from sprint_lmeval.response_text import ResponseText
-from sprint_lmeval.self_test import self_test
+from sprint_lmeval.self_test import SelfTest, self_test
 from sprint_lmeval.strategies import Sampled, Strategy, Unpruned, build_strategy
 
 log = logging.getLogger(f"lm_eval.{__name__}")  # below the harness's, so that its --verbosity counts
-VERSIONS_OF = ("lm_eval", "torch", "transformers", "tokenizers", "accelerate")
 
 
 class HFPrunedBestOfN(HFLM):
@@ -68,13 +67,18 @@ class HFPrunedBestOfN(HFLM):
             if kwargs["device"] == "cpu" and int(os.environ.get("WORLD_SIZE", "1")) > 1:
                 os.environ.setdefault("ACCELERATE_USE_CPU", "true")  # else accelerate sees one process of one
             self._check_before_loading(pretrained, build, kwargs)
-        super().__init__(pretrained=pretrained, **kwargs)
+        elif not isinstance(pretrained, torch.nn.Module):
+            raise InputError(f"pretrained={pretrained} given, it must be a name, a folder or a loaded model")
+        try:
+            super().__init__(pretrained=pretrained, **kwargs)
+        except OSError as error:  # transformers: a tokenizer, adapter or revision that is not there
+            raise InputError(f"the model could not be loaded: {' '.join(str(error).split())[:300]}") from error
         self._take_global_rank()
         self.layout = head_layout(self.model)
         self.strategy = build([layer.heads for layer in self.layout.layers])
         _checked_heads(self.layout, self.strategy)
-        self.self_test = self_test(self.model, self.layout)
-        self._used = {"chat_template": False, "settings": [], "n": set()}
+        self.self_test = _passed(self.model, self.layout)
+        self._record = RunRecord()
         self._log_strategy()
 
     def _check_before_loading(self, name: str, build, kwargs: dict) -> None:
@@ -97,6 +101,9 @@ class HFPrunedBestOfN(HFLM):
         described = self.strategy.described()
         if self.strategy.name == "spread":
             log.warning("no head_masks given: strategy `spread`, an unlearned order of heads; this is not SPRINT")
+        altered = altered_decoding(self.model.generation_config.to_diff_dict())
+        if altered:
+            log.warning("the checkpoint's generation_config changes greedy decoding, as in the hf model: %s", altered)
         log.info("strategy %s on %s, self-test %s", described, self.layout.architecture, self.self_test)
 
     # ---- the harness's calls ----
@@ -110,7 +117,7 @@ class HFPrunedBestOfN(HFLM):
         super().set_cache_hook(cache_hook)
 
     def apply_chat_template(self, *args, **kwargs) -> str:
-        self._used["chat_template"] = True
+        self._record.chat_template = True
         return super().apply_chat_template(*args, **kwargs)
 
     def generate_until(self, requests: list, disable_tqdm: bool = False) -> list[str]:
@@ -129,6 +136,7 @@ class HFPrunedBestOfN(HFLM):
                 distinct = len(set(rows.values()))
                 log.info("rank %d of %d: %d rows for %d requests", self.rank, self.world_size, distinct, len(rows))
                 self._fill(responses, rows, ranked, settings, progress)
+        assert None not in responses, "every request has its response"
         return responses
 
     def _fill(self, responses: list, rows: dict[int, Row], ranked: list, settings: Settings, progress: tqdm) -> None:
@@ -137,6 +145,8 @@ class HFPrunedBestOfN(HFLM):
         for place, row in rows.items():
             places[row].append(place)
         for row, response in self._generate(list(places), settings):
+            if response.cut_tokens:
+                self._record.note_cut(row.prompt, settings, self.max_length)
             for place in places[row]:
                 responses[place] = self._text(response, *ranked[place])
                 progress.update(1)
@@ -176,9 +186,9 @@ class HFPrunedBestOfN(HFLM):
             by_n[max(request.repeats or 1, 1)].append(key)
         ranked, scored = {}, {}
         for n, keys in by_n.items():
-            ranked.update(zip(keys, self.strategy.candidates([_question(first[k]) for k in keys], n), strict=True))
+            ranked.update(zip(keys, self.strategy.candidates([question_of(first[k]) for k in keys], n), strict=True))
             scored.update(zip(keys, self.strategy.scores or [[None] * n] * len(keys), strict=True))
-            self._used["n"].add(n)
+            self._record.n.add(n)
         return [(ranked[id(r)][i], scored[id(r)][i]) for r, i in zip(requests, positions, strict=True)]
 
     def _row(self, prompt: str, candidate: Candidate, position: int) -> Row:
@@ -191,7 +201,7 @@ class HFPrunedBestOfN(HFLM):
     def _settings(self, gen_kwargs: dict) -> Settings:
         task = read_settings(gen_kwargs, self.strategy, self.max_gen_toks)
         until = handle_stop_sequences(task.until, eos=self.tok_decode(self.eot_token_id, False))
-        self._used["settings"].append(recorded(task))
+        self._record.note_settings(recorded(task))
         return Settings(
             max_new_tokens=task.max_new_tokens,
             until=tuple(until),
@@ -223,9 +233,12 @@ class HFPrunedBestOfN(HFLM):
         return self.batch_sizes["generate"]
 
     def _warn_without_chat_template(self) -> None:
-        if self._used["chat_template"] or not getattr(self.tokenizer, "chat_template", None):
+        if self._record.chat_template or not getattr(self.tokenizer, "chat_template", None):
             return
-        said = super().apply_chat_template([{"role": "user", "content": "x"}])
+        try:
+            said = super().apply_chat_template([{"role": "user", "content": "x"}])
+        except TemplateError:  # a template that wants more than one user turn
+            said = ""
         if said.strip() != "x":
             log.warning("the model has a chat template and this run does not use it: consider --apply_chat_template")
 
@@ -261,21 +274,16 @@ class HFPrunedBestOfN(HFLM):
 
     def get_model_info(self) -> dict:
         """Return the parent's facts and, under `sprint`, what is needed to rerun and to trust the numbers."""
-        versions = {name: importlib.metadata.version(name) for name in VERSIONS_OF}
-        sprint = {
-            "version": __version__,
-            **self.strategy.described(),
-            "n": sorted(self._used["n"]),
-            "generation": self._used["settings"],
-            "checkpoint_generation_config": self.model.generation_config.to_diff_dict(),
-            "architecture": self.layout.architecture,
-            "attention": getattr(self.model.config, "_attn_implementation", None),
-            "self_test": self.self_test if isinstance(self.self_test, dict) else vars(self.self_test),
-            "versions": versions,
-            "grader": GRADER,
-        }
+        sprint = self._record.described(self.strategy, self.layout, self.self_test, self.model)
         info = super().get_model_info() if isinstance(self.pretrained, str) else {}
         return {**info, "sprint": sprint}
+
+
+def _passed(model: torch.nn.Module, layout: HeadLayout) -> SelfTest:
+    try:
+        return self_test(model, layout)
+    except RuntimeError as error:
+        raise InputError(f"{error}; {SUPPORTED}") from error
 
 
 def _checked_heads(layout: HeadLayout, strategy: Strategy) -> None:
@@ -285,7 +293,7 @@ def _checked_heads(layout: HeadLayout, strategy: Strategy) -> None:
         raise InputError(str(error)) from None
 
 
-def _question(request) -> str:
+def question_of(request) -> str:
     """The raw question of a request's document, or its prompt where the document is of a foreign shape."""
     doc = request.doc if isinstance(request.doc, dict) else {}
     return next((doc[key] for key in ("question", "problem") if isinstance(doc.get(key), str)), request.args[0])

@@ -34,14 +34,22 @@ def check_arguments(given: dict, head_masks: object) -> None:
     known = {*inspect.signature(HFLM.__init__).parameters, *OF_TRANSFORMERS} - {"self", "kwargs"}
     if given.get("tp_plan"):
         raise InputError("tp_plan given: heads of one layer lie on several devices there; use parallelize=True instead")
+    _check_batch_size(given.get("batch_size", 1))
     for name in given:
+        if name == "selector" and head_masks is not None:
+            raise InputError("selector and head_masks given, of which only one can decide: leave selector out")
         if name in NOT_YET:
-            both = " and head_masks, of which only one can decide," if head_masks is not None else ""
-            raise InputError(f"{name}={both} given: {NOT_YET[name]} are not part of this version; leave it out")
+            raise InputError(f"{name}={given[name]} given: {NOT_YET[name]} are not part of this version; leave it out")
         if name not in known and not name.startswith("bnb_4bit_"):
             likely = difflib.get_close_matches(name, [*OURS, *known], n=1)
             hint = f"did you mean {likely[0]}?" if likely else f"allowed are {', '.join(OURS)} and hf's arguments"
             raise InputError(f"unknown model argument {name}={given[name]}: {hint}")
+
+
+def _check_batch_size(size: object) -> None:
+    text = str(size)
+    if not (text.split(":")[0] == "auto" or (text.isdecimal() and int(text) > 0)):
+        raise InputError(f"batch_size={size} given, it must be a whole number above 0, auto, or auto:N")
 
 
 def default_device(given: str | None) -> str:

@@ -83,8 +83,9 @@ def kept_lists(judgement: Judgement, responses: Sequence[str]) -> dict[str, list
 class QuestionRow(dict):
     """Metrics of one question that also carries its lists.
 
-    The harness copies the whole mapping into the sample row and walks `items()` for what it averages: the lists are
-    in the one and not in the other, so that the results table shows numbers only.
+    The harness copies the whole mapping into the sample row (`dict.update`, which reads a dict subclass directly) and
+    walks `items()` for what it averages: the lists are in the one and not in the other, so that the results table shows
+    numbers only.
     """
 
     def __init__(self, metrics: dict[str, float], lists: dict[str, list]) -> None:

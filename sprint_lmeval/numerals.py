@@ -21,6 +21,7 @@ _EXACT = re.compile(rf"(?P<sign>[-+] ?)?{_MAGNITUDE}")
 _SPACE = re.compile(r"\s+")
 _THOUSANDS = re.compile(r"(?<=\d)(?:\{,\}|, ?\\!|\\!,|\\,|\\!) ?(?=\d{3})")
 _SCRAP = re.compile(r"\\[!,;: ]|\\\$|\$|\\left(?![a-z])|\\right(?![a-z])|\\[()\[\]]|[*`]{2}|[€£¥]")
+_NEGATIVE_DOLLARS = re.compile(r"[-−–]\s?\\?\$\s?(?=[\d.])")  # -$5
 _SYMBOLS = str.maketrans({"−": "-", "–": "-", "‑": "-", "\u00a0": " ", "\u202f": " ", "~": " ", "$": " "})
 _STYLED = re.compile(r"\\(?:text|mbox|mathrm|textbf|mathbf|textrm|textnormal|bf|emph)\s?\{([^{}]*)\}")
 _OPERATOR_NEXT = re.compile(r" ?(?:[-+*/×÷^] ?[\d(\\$]|[x×] ?\d|\\(?:times|cdot|div|sqrt|pi)|\^)")
@@ -42,7 +43,7 @@ class Found:
 
 def plain_text(text: str) -> str:
     """The text with one kind of space and minus, no currency, no thousands spacing, `\\dfrac` as `\\frac`."""
-    text = _SPACE.sub(" ", text.translate(_SYMBOLS))
+    text = _SPACE.sub(" ", _NEGATIVE_DOLLARS.sub("-", text).translate(_SYMBOLS))
     text = re.sub(r"\\[dtc]frac(?![a-z])", r"\\frac", text)
     text = _THOUSANDS.sub("", text)
     return _SPACE.sub(" ", _SCRAP.sub(" ", text))

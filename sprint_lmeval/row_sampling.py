@@ -55,7 +55,7 @@ def _drawn(probabilities: torch.Tensor, uniform: torch.Tensor) -> torch.Tensor:
     """
     wide = torch.float32 if probabilities.device.type == "mps" else torch.float64
     blocks = torch.nn.functional.pad(probabilities, (0, -probabilities.shape[-1] % BLOCK)).unflatten(-1, (-1, BLOCK))
-    masses = blocks.sum(-1).to(wide)  # [rows, blocks]
+    masses = blocks.sum(-1, dtype=wide)  # [rows, blocks]
     passed = masses.cumsum(-1)
     target = uniform.to(passed.device, wide) * passed[:, -1:]
     block = _first_above(passed, target, masses)

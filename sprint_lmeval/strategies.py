@@ -183,8 +183,6 @@ def _refuse_misfits(name: str, head_masks: object, pool: object, seed: object) -
 def _readable(given: str | list) -> list[Candidate]:
     try:
         return parse_candidates(given)
-    except InputError:
-        raise
     except ValueError as error:
         raise InputError(str(error)) from None
 

@@ -199,6 +199,8 @@ RESPONSES = [
     ("stray braces", "5", r"{{ \frac{1}{2 } \boxed{5}}", "math", C),
     ("equals sign outside the box", "5", r"$x = \boxed{5}$.", "math", C),
     ("surrogate and NUL", "5", "\ud800\0 \\boxed{5}", "math", C),
+    ("negative dollars", "-5", "The profit is -$5", "number", C),
+    ("minus between dollars", "15", "That is $20 - $5 = $15", "number", C),
     ("hashes", "18", "9 * 2 = 18\n#### 18", "number", C),
     ("hashes with currency", "1200", "#### $1,200.00", "number", C),
     ("gold with separator", "1,200", "#### 1200", "number", C),

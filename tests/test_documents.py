@@ -86,6 +86,12 @@ def test_math_training_leaves_out_math500_and_the_golds_that_are_none(data, harn
     assert "train/number_theory/7117.json, train/algebra/25040.json" in harness_log.text
 
 
+def test_more_empty_golds_than_the_two_known_ones_stop_the_run(data):
+    write(data, "math/train.jsonl", [math_record(n, answer="") for n in range(10, 13)])
+    with pytest.raises(InputError, match="3 golds are empty"):
+        documents.math_train()
+
+
 def test_from_the_hub_math_answers_are_the_last_box_and_math500_is_left_out(monkeypatch):
     monkeypatch.delenv("SPRINT_DATA_DIR", raising=False)
     asked = []
@@ -135,6 +141,8 @@ def test_no_network_and_no_data_names_both_ways(monkeypatch, load):
         (b'{"question": "q", "answer": "no mark"}\n', "line 1: the answer has no number"),
         (b'{"question": "q", "answer": "#### "}\n', "line 1: the answer has no number"),
         (b"\xff\xfe\x00binary\x00", "not UTF-8"),
+        (b"[" * 100_000, "line 1: not JSON"),
+        (b'\n\n{"question": "q", "answer": "no mark"}\n', "line 3: the answer has no number"),
     ],
 )
 def test_a_broken_file_is_named_by_its_line(data, text, words):

@@ -108,6 +108,30 @@ def test_every_piece_of_a_text_is_found_as_a_stop_string(tiny):
             assert seen[-1] == expected, repr(stop)
 
 
+def test_a_special_token_ends_a_row_where_the_checkpoint_does_not_know_it(tiny):
+    import copy
+
+    model, tokenizer = copy.deepcopy(tiny[0]), copy.deepcopy(tiny[1])
+    rows = [Row(prompt, BASE) for prompt in prompts(4)]
+    expected = texts(tiny, rows)
+    model.generation_config.eos_token_id = None
+    end, tokenizer.eos_token = tokenizer.eos_token, None
+    assert texts((model, tokenizer), rows, until=(end,)) == expected
+    assert all(r.truncated for r in texts((model, tokenizer), rows).values())
+
+
+def test_a_forced_end_token_of_the_checkpoint_is_not_forced_at_every_span(tiny, monkeypatch):
+    import copy
+
+    from sprint_lmeval import generation
+
+    model = copy.deepcopy(tiny[0])
+    model.generation_config.forced_eos_token_id = 0
+    monkeypatch.setattr(generation, "SPAN", 5)
+    rows = [Row(prompt, BASE) for prompt in prompts(3)]
+    assert texts((model, tiny[1]), rows, max_new_tokens=100) == texts(tiny, rows, max_new_tokens=100)
+
+
 def test_stop_strings_do_not_look_into_the_prompt(tiny):
     row = Row("Question: apples ####\nAnswer:", BASE)
     assert texts(tiny, [row], until=("Question",))[row].new_tokens > 1
@@ -116,7 +140,9 @@ def test_stop_strings_do_not_look_into_the_prompt(tiny):
 def test_prompts_keep_their_right_end(tiny):
     long, short = Row("nonsense " * 50 + prompts(1)[0], BASE), Row(prompts(1)[0][-20:], BASE)
     tokens = len(tiny[1](short.prompt)["input_ids"])
-    assert texts(tiny, [long], max_prompt_tokens=tokens)[long] == texts(tiny, [short])[short]
+    cut = texts(tiny, [long], max_prompt_tokens=tokens)[long]
+    assert cut.text == texts(tiny, [short])[short].text
+    assert cut.cut_tokens == len(tiny[1](long.prompt)["input_ids"]) - tokens
 
 
 @pytest.mark.parametrize(

@@ -182,11 +182,56 @@ def test_loglikelihood_of_several_candidates_is_refused(arguments):
         ({"temperature": 0.5}, "strategy=sample"),
         ({"do_sample": True}, "strategy=sample"),
         ({"max_gen_toks": 100_000}, "max_gen_toks=100000"),
+        ({"max_gen_toks": 0}, "max_gen_toks=0 given, it must be a whole number from 1 up"),
+        ({"max_gen_toks": "many"}, "max_gen_toks=many"),
+        ({"until": 5}, "until="),
+        ({"temperature": "hot"}, "temperature=hot"),
+        ({"top_p": 0.5}, "strategy=fixed"),
+        ({"min_p": 0.9}, "min_p=0.9 given, allowed are"),
+        ({"pad_token_id": 3}, "pad_token_id=3"),
+        ({"use_cache": False}, "use_cache=False"),
+        ({"foo": 1}, "foo=1"),
     ],
 )
 def test_settings_that_do_not_fit_are_refused(fixed, settings, words):
     with pytest.raises(InputError, match=words):
         fixed.generate_until(requests(1, questions=1, **settings))
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"top_p": 1.5}, "top_p=1.5 given, it must be a number from 0.0 to 1.0"),
+        ({"top_p": 0}, "top_p=0 given"),
+        ({"top_k": -1}, "top_k=-1"),
+        ({"top_k": 0.5}, "top_k=0.5"),
+        ({"typical_p": 0.5}, "typical_p"),
+    ],
+)
+def test_sampling_settings_out_of_range_are_refused(settings, words):
+    with pytest.raises(InputError, match=words):
+        model(strategy="sample").generate_until(requests(2, 1, temperature=0.6, **settings))
+
+
+def test_prompts_that_are_cut_are_told_and_counted(harness_log):
+    lm = model(strategy="base", max_length=80)
+    lm.generate_until(requests(1, questions=2, max_gen_toks=60))
+    assert "lose their left end" in harness_log.text
+    assert lm.get_model_info()["sprint"]["cut_prompts"] == 2
+
+
+def test_a_checkpoint_that_changes_greedy_decoding_is_told(harness_log, tmp_path):
+    import shutil
+
+    folder = tmp_path / "model"
+    shutil.copytree(MODEL_FOLDER, folder)
+    settings = json.loads((folder / "generation_config.json").read_text())
+    (folder / "generation_config.json").write_text(json.dumps(settings | {"repetition_penalty": 1.3, "num_beams": 3}))
+    lm = model(pretrained=str(folder), head_masks="base:L1H2")
+    assert "repetition_penalty" in harness_log.text
+    mixed = lm.generate_until(requests(2))  # prompts of different lengths, padded on the left
+    alone = [lm.generate_until([r])[0] for r in requests(1)]
+    assert [str(r) for r in mixed[::2]] == [str(r) for r in alone]
 
 
 def test_sample_at_temperature_zero_is_refused():
@@ -227,6 +272,9 @@ def no_weights(monkeypatch):
         ({"selector": "x"}, "selector"),
         ({"backend": "seq2seq"}, "seq2seq"),
         ({"tp_plan": "auto"}, "tp_plan"),
+        ({"batch_size": -4}, "batch_size=-4"),
+        ({"batch_size": "x"}, "batch_size=x"),
+        ({"pretrained": 5}, "pretrained=5"),
         ({"pretrained": "./no/such/folder"}, "pretrained=tiny"),
     ],
 )

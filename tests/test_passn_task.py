@@ -137,6 +137,12 @@ def test_refused(options, words):
         evaluate(limit=1, **options)
 
 
+def test_predict_only_judges_nothing():
+    run = evaluate(limit=1, predict_only=True, model_args="pretrained=tiny,strategy=base")
+    assert len(run["samples"]["tiny_passn"][0]["resps"][0]) == 16
+    assert not any("pass@" in name for name in run["results"]["tiny_passn"])
+
+
 def test_use_cache_is_refused(tmp_path):
     with pytest.raises(InputError, match="--use_cache"):
         evaluate(limit=1, use_cache=str(tmp_path / "cache"))

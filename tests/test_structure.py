@@ -38,6 +38,7 @@ ORDER = """
     pretrained
     hf_arguments
     hf_settings
+    hf_record
     hf
     tiny.evaluate
     head_listing
