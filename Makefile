@@ -1,6 +1,7 @@
 # Each target does all of its set-up: an environment in .venv, torch first (as pinned in constraints.txt), then the rest.
 #   make demo    the main job on the embedded model          make lint    ruff
 #   make test    the whole test suite, offline, on the CPU   make wheel   build, install in another folder, run there
+#   make results   the page of results is what its files say
 #   make bench   the benchmarks: medians, ratios in one run  make real    real models and real problems, where they are
 PYTHON ?= python3
 VENV ?= .venv
@@ -18,7 +19,7 @@ DEMO := lm_eval --model hf-pruned-bon --model_args pretrained=tiny --tasks tiny_
 	--output_path output/demo --log_samples
 
 .DELETE_ON_ERROR:
-.PHONY: demo test lint format wheel bench real clean
+.PHONY: demo test lint format wheel results bench real clean
 
 demo: $(READY)
 	@echo '$$ $(DEMO)'
@@ -37,6 +38,9 @@ format: $(READY)
 
 wheel: $(READY)
 	PYTHON=$(BIN)/python .ci/wheel
+
+results: $(READY)
+	$(BIN)/python results/table.py --check
 
 bench: $(READY)
 	@for name in $(BENCHMARKS); do \

@@ -3,8 +3,8 @@
     python results/table.py            # rewrites the part of README.md between its two marks
     python results/table.py --check    # exit status 1 when README.md is not what the files say
 
-Every number is computed again from the verdicts in samples.jsonl and compared with what the harness wrote. Standard
-library only.
+Every pass@k and mean is computed again from the verdicts in samples.jsonl and compared with what the harness wrote.
+Standard library only.
 """
 
 import json
