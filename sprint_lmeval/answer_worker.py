@@ -85,10 +85,15 @@ def _either_way(grading, left: str, right: str) -> bool:
 
 
 def _peak_memory() -> int:
-    import resource
+    """Bytes ever resident in this process. On Linux `ru_maxrss` starts at what the parent, with its model, holds."""
+    try:
+        with open("/proc/self/status", encoding="ascii", errors="replace") as status:
+            return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM:"))
+    except (OSError, StopIteration):
+        import resource
 
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak if sys.platform == "darwin" else peak * 1024
 
 
 def _send(replies, reply: dict) -> None:

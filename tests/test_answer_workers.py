@@ -299,6 +299,21 @@ def test_workers_end_with_their_parent(how: str) -> None:
     assert left == []
 
 
+def test_a_large_parent_does_not_wear_its_workers_out() -> None:
+    """The parent holds a model: its workers must not take that memory for theirs and be replaced after each job."""
+    code = """
+        from sprint_lmeval import answer_pool
+        from sprint_lmeval.answers import check_answer
+        held = bytearray(b"x" * 700_000_000)
+        seen = set()
+        for number in range(2, 8):
+            check_answer(rf"\\boxed{{\\sqrt{{{number}}}}}", r"\\sqrt{99}")
+            seen |= {worker.process.pid for worker in answer_pool.pool()._all}
+        print(1 <= len(seen) <= answer_pool.pool().size)
+    """
+    assert _run([sys.executable, "-c", textwrap.dedent(code)]) == "True"
+
+
 def test_what_a_grader_prints_does_not_reach_the_replies() -> None:
     code = """
         import json, sys
