@@ -1,5 +1,6 @@
 """The tasks inside the harness: N responses judged together, with our model and with the harness's own."""
 
+import functools
 import json
 
 import lm_eval
@@ -14,8 +15,14 @@ from sprint_lmeval.tiny import MODEL_FOLDER
 LISTS = ["candidates", "verdicts", "answers", "truncated_rows", "new_tokens"]
 
 
+@functools.cache
+def task_manager() -> TaskManager:
+    """Reading the harness's 15,000 task files takes seconds: once for all tests."""
+    return TaskManager()
+
+
 def evaluate(tasks="tiny_passn", model="hf-pruned-bon", model_args="pretrained=tiny", limit=3, **options) -> dict:
-    options = {"batch_size": 48, "device": "cpu", "bootstrap_iters": 0} | options
+    options = {"batch_size": 48, "device": "cpu", "bootstrap_iters": 0, "task_manager": task_manager()} | options
     tasks = tasks if isinstance(tasks, list) else [tasks]
     return lm_eval.simple_evaluate(model=model, model_args=model_args, tasks=tasks, limit=limit, **options)
 
@@ -170,13 +177,13 @@ def test_n_must_be_a_whole_number(repeats):
 
 
 def test_missing_responses_stop_the_run():
-    task = TaskManager().load(["tiny_passn"])["tasks"]["tiny_passn"]
+    task = task_manager().load(["tiny_passn"])["tasks"]["tiny_passn"]
     with pytest.raises(InputError, match="3 responses, 16 were asked for"):
         task.process_results(task.task_docs[0], [["a", "b", "c"]])
 
 
 def test_padding_is_cut_off():
-    task = TaskManager().load(["tiny_passn"])["tasks"]["tiny_passn"]
+    task = task_manager().load(["tiny_passn"])["tasks"]["tiny_passn"]
     document = task.task_docs[0]
     right, wrong = f"#### {document['answer']}", "#### 123456"
     row = task.process_results(document, [[wrong] * 16 + [right] * 16])
