@@ -308,3 +308,19 @@ def test_arguments_of_hf_are_taken():
     assert lm.model.dtype is torch.bfloat16 and lm.max_length == 256
     assert len(lm.generate_until(requests(1, questions=2))) == 2
     assert len(model(strategy="base", attn_implementation="eager").generate_until(requests(1))) == 3
+
+
+def test_an_adapter_is_loaded_and_pruned_with_the_model(tmp_path):
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    torch.manual_seed(0)
+    plain = AutoModelForCausalLM.from_pretrained(MODEL_FOLDER)
+    config = LoraConfig(r=4, target_modules=["o_proj", "q_proj"], init_lora_weights=False, task_type="CAUSAL_LM")
+    get_peft_model(plain, config).save_pretrained(tmp_path)
+    adapted = model(peft=str(tmp_path), head_masks="base:L1H2")
+    assert adapted.self_test.reference == "inputs"
+    with_adapter = [str(r) for r in adapted.generate_until(requests(2))]
+    without = [str(r) for r in model(head_masks="base:L1H2").generate_until(requests(2))]
+    assert len(with_adapter) == 6 and with_adapter != without
+    assert adapted.get_model_info()["sprint"]["architecture"] == "Qwen2ForCausalLM"
