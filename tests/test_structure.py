@@ -12,6 +12,7 @@ ORDER = """
     errors
     autoload
     candidates
+    encoder
     architectures
     pruning
     self_test
@@ -47,7 +48,7 @@ ORDER = """
     cli
     __main__
 """.split()
-WITHOUT_TORCH = ("candidates", "errors", "autoload", "strategies", "cli", "tiny", "tiny.families", "tiny.problems")
+WITHOUT_TORCH = ("candidates", "encoder", "errors", "autoload", "strategies", "cli", "tiny", "tiny.families", "tiny.problems")
 FORBIDDEN_THERE = {"torch", "transformers", "lm_eval", "datasets", "accelerate", "numpy"}
 
 
