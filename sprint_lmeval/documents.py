@@ -91,6 +91,18 @@ def tiny_train(**_) -> dict[str, Dataset]:
     return {"train": _tiny_split("train")}
 
 
+def task_documents(task: str) -> Dataset:
+    """Return the documents that a task of this package asks about. Raises InputError for any other task."""
+    loaders = {"math500": math500, "gsm8k": gsm8k, "tiny": tiny}
+    loaders |= {"math_train": math_train, "gsm8k_train": gsm8k_train, "tiny_train": tiny_train}
+    load = loaders.get(task.removesuffix("_fewshot").removesuffix("_passn"))
+    if load is None:
+        names = ", ".join(f"{name}_passn" for name in loaders)
+        raise InputError(f"task {task} given, whose documents are not known here; known are those of {names}")
+    (documents,) = load().values()
+    return documents
+
+
 # ---- one document ----
 
 

@@ -36,6 +36,10 @@ ORDER = """
     fewshot
     documents
     passn_task
+    questions
+    outcome_files
+    outcome_samples
+    outcomes
     pretrained
     hf_arguments
     hf_settings
