@@ -13,6 +13,7 @@ ORDER = """
     autoload
     candidates
     encoder
+    training
     architectures
     pruning
     self_test
