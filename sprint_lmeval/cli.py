@@ -2,6 +2,7 @@
 
     sprint-lmeval run --model hf-pruned-bon --model_args pretrained=tiny --tasks tiny_passn -n 8
     sprint-lmeval heads tiny
+    sprint-lmeval train MATRIX --method sprint -o FOLDER
 
 Argument parsing only: what a command does stands in the module that it names. Heavy imports happen inside commands.
 """
@@ -48,7 +49,30 @@ def build_parser() -> OneSentenceParser:
     heads = commands.add_parser("heads", help="list a model's layers and heads", allow_abbrev=False)
     heads.add_argument("model", metavar="MODEL", help="a model folder, a hub id, or tiny")
     heads.add_argument("--trust-remote-code", action="store_true", help="run model code from the hub")
+    add_train(commands)
     return parser
+
+
+def add_train(commands) -> None:
+    train = commands.add_parser(
+        "train",
+        help="train a selector on an outcome matrix",
+        description="Methods and their options (--set NAME=VALUE): docs/methods.md.",
+        allow_abbrev=False,
+    )
+    train.add_argument("matrix", nargs="+", metavar="MATRIX", help="outcome matrices of one model, joined by question")
+    train.add_argument("--method", required=True, help="sprint, top, cover, nearest, logistic, coverage, or pool")
+    train.add_argument("-o", "--output", required=True, metavar="FOLDER", help="the selector (of a pool: a .txt file)")
+    train.add_argument("--candidates", default="all", metavar="LIST", help="all (default), heads (no base), list, file")
+    train.add_argument(
+        "--exclude", action="append", default=[], metavar="MATRIX", help="refuse training on its questions"
+    )
+    train.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="an option of the method")
+    train.add_argument("--seed", type=int, default=0, help="of folds and random starts (default 0)")
+    train.add_argument("--folds", type=int, default=5, help="parts of the cross-validation (default 5)")
+    train.add_argument("--objective", type=candidate_count, default=4, metavar="N", help="choose by mean Pass@1..N (4)")
+    train.add_argument("--encoder", metavar="FOLDER", help="another sentence encoder than all-MiniLM-L6-v2")
+    train.add_argument("--overwrite", action="store_true", help="replace a selector that is there")
 
 
 def split_run_options(arguments: list[str]) -> tuple[list[str], list[str]]:
@@ -74,6 +98,10 @@ def main(arguments: list[str] | None = None) -> int:
             from sprint_lmeval.run_command import run
 
             run(harness, n=options.n, dry_run=options.dry_run)
+        elif options.command == "train":
+            from sprint_lmeval.train_selector import train_command
+
+            print(train_command(options))
         else:
             from sprint_lmeval.head_listing import head_listing
 

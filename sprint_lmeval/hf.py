@@ -20,6 +20,7 @@ from tqdm import tqdm
 from sprint_lmeval.architectures import SUPPORTED
 from sprint_lmeval.candidates import BASE, Candidate
 from sprint_lmeval.errors import InputError, show_one_sentence
+from sprint_lmeval.fingerprint import model_fingerprint
 from sprint_lmeval.generation import Response, Row, Settings, generate
 from sprint_lmeval.hf_arguments import check_arguments, default_device
 from sprint_lmeval.hf_record import RunRecord
@@ -27,6 +28,7 @@ from sprint_lmeval.hf_settings import altered_decoding, read_settings, recorded
 from sprint_lmeval.pretrained import PAPER_MODEL, config_heads, resolve_pretrained
 from sprint_lmeval.pruning import HeadLayout, check_heads, head_layout, prune_heads
 from sprint_lmeval.response_text import ResponseText
+from sprint_lmeval.selector_strategy import Selected, SelectorChoice, chosen_selector
 from sprint_lmeval.self_test import SelfTest, self_test
 from sprint_lmeval.strategies import Sampled, Strategy, Unpruned, build_strategy
 
@@ -39,9 +41,12 @@ class HFPrunedBestOfN(HFLM):
     Args:
         pretrained: folder, hub id, `tiny`, or a loaded transformers model; by default the paper's model.
         head_masks: candidates: `base:L5H0:L5H0+L10H3`, a .txt / .json / .yaml file, or a list.
-        strategy: `fixed` (with head_masks), `base`, `sample`, `random` or `spread` (default without head_masks).
+        strategy: `fixed` (with head_masks), `selector` (with selector), `base`, `sample`, `random` or `spread`.
         pool: candidates that `random` draws from; by default the heads of `spread`.
         strategy_seed: seed of `random` and `sample`.
+        selector: a trained selector that chooses each question's candidates: folder, hub id or name of a shipped one.
+        selector_encoder: folder of the selector's sentence encoder, where that is not the default one.
+        selector_check: whether a selector of another model, and its own training questions, are refused.
         kwargs: every argument of the harness's `hf` model.
 
     Raises:
@@ -56,11 +61,16 @@ class HFPrunedBestOfN(HFLM):
         strategy: str | None = None,
         pool: str | list | None = None,
         strategy_seed: int = 0,
+        selector: str | None = None,
+        selector_encoder: str | None = None,
+        selector_check: bool = True,
         **kwargs,
     ) -> None:
         show_one_sentence()
-        check_arguments(kwargs, head_masks=head_masks)
-        build = build_strategy(strategy, head_masks, pool, strategy_seed)
+        check_arguments(kwargs)
+        others = {"head_masks": head_masks, "pool": pool}
+        chosen = chosen_selector(strategy, selector, selector_encoder, selector_check, others)
+        build = chosen or build_strategy(strategy, head_masks, pool, strategy_seed)
         if isinstance(pretrained, str):
             pretrained = resolve_pretrained(pretrained)
             kwargs["device"] = default_device(kwargs.get("device"))
@@ -76,6 +86,8 @@ class HFPrunedBestOfN(HFLM):
         self._take_global_rank()
         self.layout = head_layout(self.model)
         self.strategy = build([layer.heads for layer in self.layout.layers])
+        if chosen and (kwargs.get("gguf_file") or not isinstance(pretrained, str)):
+            _check_selector(chosen, pretrained, kwargs, self.layout)
         _checked_heads(self.layout, self.strategy)
         self.self_test = _passed(self.model, self.layout)
         self._record = RunRecord()
@@ -88,6 +100,8 @@ class HFPrunedBestOfN(HFLM):
             return  # the configuration lies inside the weights: checked once they are loaded
         keys = ("revision", "trust_remote_code", "subfolder", "token", "cache_dir")
         layout = config_heads(name, **{k: kwargs[k] for k in keys if kwargs.get(k)})
+        if isinstance(build, SelectorChoice):
+            _check_selector(build, name, kwargs, layout)
         _checked_heads(layout, build([layer.heads for layer in layout.layers]))
 
     def _take_global_rank(self) -> None:
@@ -131,7 +145,7 @@ class HFPrunedBestOfN(HFLM):
         responses: list = [None] * len(requests)
         with tqdm(total=len(requests), disable=disable_tqdm or self.rank != 0, desc="pruned responses") as progress:
             for places in groups.values():
-                settings = self._settings(requests[places[0]].args[1])
+                settings = self._settings(requests[places[0]].args[1], requests[places[0]].task_name)
                 rows = {p: self._row(requests[p].args[0], ranked[p][0], positions[p]) for p in places}
                 distinct = len(set(rows.values()))
                 log.info("rank %d of %d: %d rows for %d requests", self.rank, self.world_size, distinct, len(rows))
@@ -198,10 +212,12 @@ class HFPrunedBestOfN(HFLM):
 
     # ---- generation settings ----
 
-    def _settings(self, gen_kwargs: dict) -> Settings:
+    def _settings(self, gen_kwargs: dict, task_name: str | None = None) -> Settings:
         task = read_settings(gen_kwargs, self.strategy, self.max_gen_toks)
         until = handle_stop_sequences(task.until, eos=self.tok_decode(self.eot_token_id, False))
         self._record.note_settings(recorded(task))
+        if isinstance(self.strategy, Selected):
+            self.strategy.warn_of_differences(task_name, self._record.chat_template, recorded(task))
         return Settings(
             max_new_tokens=task.max_new_tokens,
             until=tuple(until),
@@ -291,6 +307,15 @@ def _checked_heads(layout: HeadLayout, strategy: Strategy) -> None:
         check_heads(layout, strategy.possible())
     except ValueError as error:
         raise InputError(str(error)) from None
+
+
+def _check_selector(
+    chosen: SelectorChoice, pretrained: str | torch.nn.Module, kwargs: dict, layout: HeadLayout
+) -> None:
+    keys = ("revision", "subfolder", "variant", "use_safetensors", "gguf_file", "token", "cache_dir")
+    given = {key: kwargs[key] for key in keys if kwargs.get(key) is not None}
+    by_name = isinstance(pretrained, str)
+    chosen.check_model(layout, (lambda: model_fingerprint(pretrained, **given)) if by_name else None)
 
 
 def question_of(request) -> str:

@@ -12,8 +12,8 @@ import logging
 from sprint_lmeval.errors import InputError
 
 log = logging.getLogger(f"lm_eval.{__name__}")  # below the harness's, so that its --verbosity counts
-OURS = ("head_masks", "strategy", "pool", "strategy_seed")
-NOT_YET = {"selector": "trained selectors", "store": "stored responses"}
+OURS = ("head_masks", "strategy", "pool", "strategy_seed", "selector", "selector_encoder", "selector_check")
+NOT_YET = {"store": "stored responses"}
 # Arguments of transformers' from_pretrained and of the quantisation configs that the harness passes through.
 OF_TRANSFORMERS = frozenset(
     """
@@ -27,7 +27,7 @@ OF_TRANSFORMERS = frozenset(
 )
 
 
-def check_arguments(given: dict, head_masks: object) -> None:
+def check_arguments(given: dict) -> None:
     """Raise InputError for an argument that nobody reads, naming the one that was probably meant."""
     from lm_eval.models.huggingface import HFLM
 
@@ -36,8 +36,6 @@ def check_arguments(given: dict, head_masks: object) -> None:
         raise InputError("tp_plan given: heads of one layer lie on several devices there; use parallelize=True instead")
     _check_batch_size(given.get("batch_size", 1))
     for name in given:
-        if name == "selector" and head_masks is not None:
-            raise InputError("selector and head_masks given, of which only one can decide: leave selector out")
         if name in NOT_YET:
             raise InputError(f"{name}={given[name]} given: {NOT_YET[name]} are not part of this version; leave it out")
         if name not in known and not name.startswith("bnb_4bit_"):

@@ -16,6 +16,7 @@ from sprint_lmeval.candidates import BASE, Candidate, parse_candidates
 from sprint_lmeval.errors import InputError
 
 STRATEGIES = ("fixed", "base", "sample", "random", "spread")
+WITH_SELECTOR = "selector"  # made in selector_strategy.py, for a model whose heads are known
 SPREAD_DEPTHS = (5, 10, 15, 20, 25)  # the paper's layers, of the 28 of Qwen2.5-Math-1.5B
 SPREAD_OF = 28
 
@@ -55,7 +56,7 @@ class Listed(Strategy):
         self.name, self.listed = name, list(candidates)
 
     def candidates(self, questions: Sequence[str], n: int) -> list[list[Candidate]]:
-        _refuse_too_few(n, len(self.listed), self.name, "give more in head_masks=")
+        refuse_too_few(n, len(self.listed), self.name, "give more in head_masks=")
         return [self.listed[:n] for _ in questions]
 
     def described(self) -> dict:
@@ -103,7 +104,7 @@ class RandomHeads(Strategy):
         self.pool, self.seed, self.pool_name = list(pool), seed, pool_name
 
     def candidates(self, questions: Sequence[str], n: int) -> list[list[Candidate]]:
-        _refuse_too_few(n, len(self.pool), self.name, "give a larger pool=")
+        refuse_too_few(n, len(self.pool), self.name, "give a larger pool=")
         return [random.Random(_seed_from(f"{self.seed}:{q}")).sample(self.pool, n) for q in questions]
 
     def described(self) -> dict:
@@ -169,7 +170,7 @@ def build_strategy(
 
 def _refuse_misfits(name: str, head_masks: object, pool: object, seed: object) -> None:
     if name not in STRATEGIES:
-        raise InputError(f"strategy={name} given, allowed are {', '.join(STRATEGIES)}")
+        raise InputError(f"strategy={name} given, allowed are {', '.join((*STRATEGIES, WITH_SELECTOR))}")
     if name == "fixed" and head_masks is None:
         raise InputError("strategy=fixed needs candidates: add head_masks=, for example head_masks=base:L5H0:L10H3")
     if name != "fixed" and head_masks is not None:
@@ -187,7 +188,8 @@ def _readable(given: str | list) -> list[Candidate]:
         raise InputError(str(error)) from None
 
 
-def _refuse_too_few(n: int, available: int, name: str, remedy: str) -> None:
+def refuse_too_few(n: int, available: int, name: str, remedy: str) -> None:
+    """Raise InputError where a strategy has fewer candidates than the task asks for."""
     if n > available:
         raise InputError(
             f"the task asks for {n} responses per question and strategy {name} has {available} candidates: {remedy}, "

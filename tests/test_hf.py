@@ -269,7 +269,7 @@ def no_weights(monkeypatch):
         ({"head_mask": "L0H0"}, "did you mean head_masks"),
         ({"zzz": 1}, "unknown model argument zzz=1"),
         ({"head_masks": "L0H0", "selector": "x"}, "head_masks"),
-        ({"selector": "x"}, "selector"),
+        ({"selector": "x"}, "selector=x given, which is neither a folder nor"),
         ({"backend": "seq2seq"}, "seq2seq"),
         ({"tp_plan": "auto"}, "tp_plan"),
         ({"batch_size": -4}, "batch_size=-4"),

@@ -14,6 +14,12 @@ ORDER = """
     candidates
     encoder
     training
+    set_cover
+    method
+    methods
+    selector_card
+    selector_folder
+    selector
     architectures
     pruning
     self_test
@@ -42,6 +48,11 @@ ORDER = """
     outcome_samples
     outcomes
     pretrained
+    fingerprint
+    store
+    selector_strategy
+    training_matrix
+    train_selector
     hf_arguments
     hf_settings
     hf_record

@@ -1,0 +1,48 @@
+"""Pass@N is coverage: which N candidates together solve the most questions, greedily.
+
+In: outcomes of candidates on questions, with weights of the questions. Out: an order of candidates. Greedy choice of a
+monotone submodular function reaches at least 1 - 1/e of the best set (Nemhauser, Wolsey & Fisher, 1978).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+LONGEST = 16  # the paper's largest N: pass curves are shown up to here
+
+
+def greedy_cover(correct: np.ndarray, n: int, weights: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Choose n candidates, each the one that adds the most weight of questions not solved before.
+
+    When nothing can be added, the questions count anew for the candidates that are left (a second cover behind the
+    first). Ties go to the candidate that solves more by itself, then to the first.
+
+    Args:
+        correct: [questions, candidates].
+        weights: [cases, questions], not negative: one order is made for each row; None: one case, all questions alike.
+
+    Returns:
+        order: int64 [cases, n]; gains: float32 [cases, n], the share of the case's weight that each choice added.
+    """
+    solved = correct.astype(np.float32)
+    weights = np.ones((1, len(solved)), np.float32) if weights is None else weights.astype(np.float32)
+    weights = weights / np.maximum(weights.sum(axis=1, keepdims=True), 1e-30)
+    alone = weights @ solved  # [cases, candidates]
+    left, free = weights.copy(), np.ones(alone.shape, bool)
+    order, gains = np.zeros((len(weights), n), np.int64), np.zeros((len(weights), n), np.float32)
+    for place in range(n):
+        gain = np.where(free, left @ solved, -1)
+        spent = gain.max(axis=1) <= 1e-7
+        left[spent] = weights[spent]
+        shown = np.where(spent, 0, gain.max(axis=1))
+        gain[spent] = np.where(free[spent], alone[spent], -1)
+        chosen = (gain + 1e-5 * np.where(free, alone, 0)).argmax(axis=1)
+        order[:, place], gains[:, place] = chosen, shown
+        free[np.arange(len(free)), chosen] = False
+        left *= 1 - solved[:, chosen].T
+    return order, gains
+
+
+def hits(order: np.ndarray, correct: np.ndarray) -> np.ndarray:
+    """Return bool [questions, N]: whether any of the first k = 1..N ordered candidates solves the question."""
+    return np.logical_or.accumulate(np.take_along_axis(correct, order, axis=1), axis=1)
