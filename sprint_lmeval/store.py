@@ -1,0 +1,225 @@
+"""Responses and verdicts kept on disk by what produced them: resume, reuse, never a wrong one.
+
+A store is one SQLite file. In: keys that name everything that decides a text (store_keys.py). Out: the response, or
+None. Each `put` is on its own: what was put stays when the process is killed (write-ahead log; after a loss of power
+the last answers may be missing, none is damaged). Many processes may share one file on one machine; the first response
+to a key stays. A file is untrusted: only a store's own tables are accepted, and each row carries a check sum.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from sprint_lmeval.errors import InputError
+
+APPLICATION = 0x53505254  # "SPRT"
+FORMAT = 1
+BUSY_S = 120.0  # for how long another process may write
+MAX_TEXT_BYTES = 16 << 20
+KEYS_A_QUERY = 500
+CHECK_BYTES = 8
+SCHEMA = (
+    "CREATE TABLE responses (key BLOB PRIMARY KEY, text BLOB NOT NULL, truncated INTEGER NOT NULL, "
+    "new_tokens INTEGER NOT NULL, cut_tokens INTEGER NOT NULL, checksum BLOB NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE judgements (key BLOB PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE origins (key BLOB PRIMARY KEY, facts TEXT NOT NULL) WITHOUT ROWID",
+)
+JUDGEMENTS = ("correct", "incorrect", "no_answer", "same", "different")
+
+
+@dataclass(frozen=True)
+class StoredResponse:
+    """What is kept of a response: the fields of `Response`, which is made from it where generation is known."""
+
+    text: str
+    truncated: bool
+    new_tokens: int
+    cut_tokens: int = 0
+
+
+class Store:
+    """One open store; make it with `Store.open`. Threads of one process may share it."""
+
+    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+        self._connection, self.path, self._lock = connection, path, threading.Lock()
+
+    @classmethod
+    def open(cls, path: str | os.PathLike) -> Store:
+        """Open a store, which is made where there is none.
+
+        Raises:
+            InputError: the file is no store, of a later version, damaged, or cannot be written.
+        """
+        path = Path(path).expanduser()
+        with _one_sentence(path):
+            _check_file(path)
+            connection = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
+            try:
+                _prepare(connection)
+            except BaseException:
+                connection.close()
+                raise
+        return cls(connection, path)
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.close()
+
+    def __reduce__(self):
+        raise TypeError("a store is a file in use: open it by its path in each process")
+
+    # ---- responses ----
+
+    def get(self, key: bytes) -> StoredResponse | None:
+        """Return the response to a key of 32 bytes, or None."""
+        return self.get_many([key]).get(key)
+
+    def get_many(self, keys: Sequence[bytes]) -> dict[bytes, StoredResponse]:
+        """Return the responses that are here, by key."""
+        columns = "key, text, truncated, new_tokens, cut_tokens, checksum"
+        return {row[0]: self._response(row) for row in self._rows("responses", columns, keys)}
+
+    def put(self, key: bytes, response) -> None:
+        """Keep a response (anything with the attributes of `Response`); one that is here already stays.
+
+        Raises:
+            InputError: the file cannot be written, or the text is longer than a store keeps.
+        """
+        text = response.text.encode("utf-8", "surrogatepass")
+        if len(text) > MAX_TEXT_BYTES:
+            raise InputError(f"{self.path}: a response of {len(text):,} bytes, at most {MAX_TEXT_BYTES:,} are kept")
+        row = (text, int(response.truncated), int(response.new_tokens), int(getattr(response, "cut_tokens", 0)))
+        self._write("INSERT OR IGNORE INTO responses VALUES (?, ?, ?, ?, ?, ?)", [(key, *row, _checksum(key, *row))])
+
+    def _response(self, row: tuple) -> StoredResponse:
+        key, text, truncated, new_tokens, cut_tokens, checksum = row
+        if type(text) is not bytes or _checksum(key, text, truncated, new_tokens, cut_tokens) != checksum:
+            raise InputError(f"{self.path}: a response in it was changed or damaged; remove the file and start anew")
+        return StoredResponse(text.decode("utf-8", "surrogatepass"), bool(truncated), new_tokens, cut_tokens)
+
+    def __len__(self) -> int:
+        with self._lock, _one_sentence(self.path):
+            return self._connection.execute("SELECT count(*) FROM responses").fetchone()[0]
+
+    # ---- judgements, and where responses came from ----
+
+    def judgements(self, keys: Sequence[bytes]) -> dict[bytes, str]:
+        """Return what is known of comparisons, by key: one of `JUDGEMENTS`."""
+        found = dict(self._rows("judgements", "key, value", keys))
+        if not set(found.values()) <= set(JUDGEMENTS):
+            raise InputError(f"{self.path}: a verdict in it was changed or damaged; remove the file and start anew")
+        return found
+
+    def put_judgements(self, judgements: dict[bytes, str]) -> None:
+        self._write("INSERT OR IGNORE INTO judgements VALUES (?, ?)", list(judgements.items()))
+
+    def origins(self) -> list[str]:
+        """Return, as JSON, the model facts and settings under which responses were put (the newest thousand)."""
+        with self._lock, _one_sentence(self.path):
+            return [row[0] for row in self._connection.execute("SELECT facts FROM origins LIMIT 1000")]
+
+    def put_origin(self, key: bytes, facts: str) -> None:
+        self._write("INSERT OR IGNORE INTO origins VALUES (?, ?)", [(key, facts)])
+
+    # ---- the database ----
+
+    def _rows(self, table: str, columns: str, keys: Sequence[bytes]) -> Iterator[tuple]:
+        keys = list(dict.fromkeys(keys))
+        for start in range(0, len(keys), KEYS_A_QUERY):
+            part = keys[start : start + KEYS_A_QUERY]
+            query = f"SELECT {columns} FROM {table} WHERE key IN ({', '.join('?' * len(part))})"
+            with self._lock, _one_sentence(self.path):
+                found = self._connection.execute(query, part).fetchall()
+            yield from found
+
+    def _write(self, statement: str, rows: Iterable[tuple]) -> None:
+        """One transaction, committed when this returns."""
+        with self._lock, _one_sentence(self.path):
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                self._connection.executemany(statement, rows)
+                self._connection.execute("COMMIT")
+            except BaseException:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                raise
+
+
+def _check_file(path: Path) -> None:
+    if path.is_dir() or (path.exists() and not path.is_file()):
+        raise InputError(f"{path} is not a file: give the name of a store, such as answers.sqlite")
+    if path.exists():
+        with path.open("rb") as stream:
+            start = stream.read(16)
+        if start and start != b"SQLite format 3\0":
+            raise InputError(f"{path} is not a store: give another name, a new store is made there")
+        if not os.access(path, os.W_OK):
+            raise InputError(f"{path} may not be written: a store needs the right to write, in its folder too")
+    else:
+        path.parent.mkdir(parents=True, exist_ok=True)
+
+
+def _prepare(connection: sqlite3.Connection) -> None:
+    """Set the file up, or check that it is a store of ours and nothing else."""
+    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, 2 * MAX_TEXT_BYTES)
+    connection.execute("PRAGMA trusted_schema = OFF")
+    connection.execute("PRAGMA cell_size_check = ON")
+    connection.execute("BEGIN IMMEDIATE")  # of two processes that make it, the second one waits here
+    try:
+        if not connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+            for statement in SCHEMA:
+                connection.execute(statement)
+            connection.execute(f"PRAGMA application_id = {APPLICATION}")
+            connection.execute(f"PRAGMA user_version = {FORMAT}")
+        _check_schema(connection)
+    finally:
+        connection.execute("COMMIT")
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = NORMAL")  # survives a killed process without waiting for the disk
+
+
+def _check_schema(connection: sqlite3.Connection) -> None:
+    application = connection.execute("PRAGMA application_id").fetchone()[0]
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if application == APPLICATION and version > FORMAT:
+        raise InputError(f"is a store of format {version}, this version knows {FORMAT}: update sprint-lmeval")
+    found = {row[0] for row in connection.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL")}
+    if application != APPLICATION or version != FORMAT or found != set(SCHEMA):
+        raise InputError("is a database of another kind: give another name, a new store is made there")
+
+
+@contextmanager
+def _one_sentence(path: Path) -> Iterator[None]:
+    """What SQLite or the file system complains about, as one sentence that names the file."""
+    try:
+        yield
+    except InputError as error:
+        named = str(error) if str(path) in str(error) else f"{path} {error}"
+        raise InputError(named) from None
+    except (sqlite3.Error, OSError) as error:
+        cause = getattr(error, "strerror", None) or str(error)
+        raise InputError(f"store {path} cannot be used ({cause}): {_remedy(cause)}") from error
+
+
+def _remedy(cause: str) -> str:
+    if "locked" in cause:
+        return "another program holds it; end that, or give another file"
+    if "malformed" in cause or "not a database" in cause or "disk image" in cause:
+        return "it is damaged or cut short; remove it and start anew"
+    return "give a file in a folder with room and the right to write"
+
+
+def _checksum(key: bytes, text: bytes, *numbers: int) -> bytes:
+    return hashlib.sha256(b"|".join((key, text, *(str(number).encode() for number in numbers)))).digest()[:CHECK_BYTES]
