@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 LONGEST = 16  # the paper's largest N: pass curves are shown up to here
+SPENT = 1e-6  # share of the weight: less than one of a million questions
 
 
 def greedy_cover(correct: np.ndarray, n: int, weights: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
@@ -28,18 +29,20 @@ def greedy_cover(correct: np.ndarray, n: int, weights: np.ndarray | None = None)
     weights = np.ones((1, len(solved)), np.float32) if weights is None else weights.astype(np.float32)
     weights = weights / np.maximum(weights.sum(axis=1, keepdims=True), 1e-30)
     alone = weights @ solved  # [cases, candidates]
-    left, free = weights.copy(), np.ones(alone.shape, bool)
+    unsolved, left, free = weights.copy(), weights.copy(), np.ones(alone.shape, bool)
     order, gains = np.zeros((len(weights), n), np.int64), np.zeros((len(weights), n), np.float32)
+    cases = np.arange(len(weights))
     for place in range(n):
         gain = np.where(free, left @ solved, -1)
-        spent = gain.max(axis=1) <= 1e-7
+        spent = gain.max(axis=1) < SPENT
         left[spent] = weights[spent]
-        shown = np.where(spent, 0, gain.max(axis=1))
         gain[spent] = np.where(free[spent], alone[spent], -1)
-        chosen = (gain + 1e-5 * np.where(free, alone, 0)).argmax(axis=1)
-        order[:, place], gains[:, place] = chosen, shown
-        free[np.arange(len(free)), chosen] = False
-        left *= 1 - solved[:, chosen].T
+        chosen = (gain.astype(float).round(6) + 1e-6 * alone.astype(float).round(6)).argmax(axis=1)
+        order[:, place], gains[:, place] = chosen, np.einsum("cq,qc->c", unsolved, solved[:, chosen])
+        free[cases, chosen] = False
+        failed = 1 - solved[:, chosen].T  # [cases, questions]
+        left *= failed
+        unsolved *= failed
     return order, gains
 
 
