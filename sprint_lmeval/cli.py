@@ -49,8 +49,40 @@ def build_parser() -> OneSentenceParser:
     heads = commands.add_parser("heads", help="list a model's layers and heads", allow_abbrev=False)
     heads.add_argument("model", metavar="MODEL", help="a model folder, a hub id, or tiny")
     heads.add_argument("--trust-remote-code", action="store_true", help="run model code from the hub")
+    add_sweep(commands)
+    add_matrix(commands)
     add_train(commands)
     return parser
+
+
+def add_sweep(commands) -> None:
+    sweep = commands.add_parser(
+        "sweep",
+        help="every head of some layers over a task: an outcome matrix",
+        description="Model and task are given as to `lm_eval run` (`lm_eval run --help` lists its options), and:",
+        usage="sprint-lmeval sweep -o MATRIX.parquet [options] [options of lm_eval run: --model_args, --tasks, ...]",
+        allow_abbrev=False,
+    )
+    sweep.add_argument("-o", "--output", required=True, metavar="MATRIX", help="the matrix to write (parquet)")
+    sweep.add_argument("--layers", metavar="LIST", help="all, or such as 4,8,12 or 0-7 (default: the layers of spread)")
+    sweep.add_argument("--questions", type=candidate_count, metavar="N", help="how many, drawn by --seed (default all)")
+    sweep.add_argument("--seed", type=int, default=0, help="of the draw; a larger draw holds a smaller one (default 0)")
+    sweep.add_argument("--store", metavar="FILE", help="the responses (default: beside the matrix)")
+    sweep.add_argument("--no-texts", action="store_true", help="leave the problems' texts out; their hashes stay")
+    sweep.add_argument("--overwrite", action="store_true", help="replace a matrix that is there")
+
+
+def add_matrix(commands) -> None:
+    matrix = commands.add_parser(
+        "matrix",
+        help="an outcome matrix from the samples of a run",
+        description="RESULTS is the output folder, or the samples file, of a run of a *_passn task with --log_samples.",
+        allow_abbrev=False,
+    )
+    matrix.add_argument("results", metavar="RESULTS", help="folder or samples_*.jsonl; or a matrix, to drop its texts")
+    matrix.add_argument("-o", "--output", required=True, metavar="MATRIX", help="the matrix to write (parquet)")
+    matrix.add_argument("--no-texts", action="store_true", help="leave the problems' texts out; their hashes stay")
+    matrix.add_argument("--overwrite", action="store_true", help="replace a matrix that is there")
 
 
 def add_train(commands) -> None:
@@ -92,12 +124,23 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns the exit status."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     ours, harness = split_run_options(arguments[1:]) if arguments[:1] == ["run"] else (arguments[1:], [])
-    options = build_parser().parse_args([*arguments[:1], *ours])
+    if arguments[:1] == ["sweep"]:
+        options, harness = build_parser().parse_known_args(arguments)
+    else:
+        options = build_parser().parse_args([*arguments[:1], *ours])
     try:
         if options.command == "run":
             from sprint_lmeval.run_command import run
 
             run(harness, n=options.n, dry_run=options.dry_run)
+        elif options.command == "sweep":
+            from sprint_lmeval.sweep import sweep_command
+
+            print(sweep_command(options, harness) or "", end="")
+        elif options.command == "matrix":
+            from sprint_lmeval.outcomes import matrix_command
+
+            print(matrix_command(options))
         elif options.command == "train":
             from sprint_lmeval.train_selector import train_command
 

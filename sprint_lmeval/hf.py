@@ -10,32 +10,37 @@ import json
 import logging
 import os
 from collections import Counter, defaultdict
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
 
 import torch
 from jinja2 import TemplateError
-from lm_eval.models.huggingface import HFLM
 from lm_eval.models.utils import handle_stop_sequences
 from tqdm import tqdm
 
 from sprint_lmeval.architectures import SUPPORTED
 from sprint_lmeval.candidates import BASE, Candidate
 from sprint_lmeval.errors import InputError, show_one_sentence
-from sprint_lmeval.fingerprint import model_fingerprint
 from sprint_lmeval.generation import Response, Row, Settings, generate
 from sprint_lmeval.hf_arguments import check_arguments, default_device
 from sprint_lmeval.hf_record import RunRecord
 from sprint_lmeval.hf_settings import altered_decoding, read_settings, recorded
+from sprint_lmeval.lazy_weights import LazyWeights
 from sprint_lmeval.pretrained import PAPER_MODEL, config_heads, resolve_pretrained
 from sprint_lmeval.pruning import HeadLayout, check_heads, head_layout, prune_heads
 from sprint_lmeval.response_text import ResponseText
 from sprint_lmeval.selector_strategy import Selected, SelectorChoice, chosen_selector
 from sprint_lmeval.self_test import SelfTest, self_test
+from sprint_lmeval.store import Store
+from sprint_lmeval.store_keys import fingerprint_of, model_facts
+from sprint_lmeval.stored_rows import StoredRows
 from sprint_lmeval.strategies import Sampled, Strategy, Unpruned, build_strategy
 
 log = logging.getLogger(f"lm_eval.{__name__}")  # below the harness's, so that its --verbosity counts
 
 
-class HFPrunedBestOfN(HFLM):
+class HFPrunedBestOfN(LazyWeights):
     """N greedy responses of N pruned sub-models, or one of the baselines.
 
     Args:
@@ -47,6 +52,7 @@ class HFPrunedBestOfN(HFLM):
         selector: a trained selector that chooses each question's candidates: folder, hub id or name of a shipped one.
         selector_encoder: folder of the selector's sentence encoder, where that is not the default one.
         selector_check: whether a selector of another model, and its own training questions, are refused.
+        store: file in which responses are kept; those that are in it are not generated again.
         kwargs: every argument of the harness's `hf` model.
 
     Raises:
@@ -64,6 +70,7 @@ class HFPrunedBestOfN(HFLM):
         selector: str | None = None,
         selector_encoder: str | None = None,
         selector_check: bool = True,
+        store: str | os.PathLike | None = None,
         **kwargs,
     ) -> None:
         show_one_sentence()
@@ -79,6 +86,8 @@ class HFPrunedBestOfN(HFLM):
             self._check_before_loading(pretrained, build, kwargs)
         elif not isinstance(pretrained, torch.nn.Module):
             raise InputError(f"pretrained={pretrained} given, it must be a name, a folder or a loaded model")
+        stored = Store.open(store) if store is not None else None
+        self._wait = stored is not None
         try:
             super().__init__(pretrained=pretrained, **kwargs)
         except OSError as error:  # transformers: a tokenizer, adapter or revision that is not there
@@ -89,9 +98,24 @@ class HFPrunedBestOfN(HFLM):
         if chosen and (kwargs.get("gguf_file") or not isinstance(pretrained, str)):
             _check_selector(chosen, pretrained, kwargs, self.layout)
         _checked_heads(self.layout, self.strategy)
-        self.self_test = _passed(self.model, self.layout)
+        self.self_test = _passed(self.model, self.layout) if self.weights_loaded else None
         self._record = RunRecord()
+        self._fingerprint = partial(fingerprint_of, pretrained, kwargs if isinstance(pretrained, str) else {})
+        self.stored = None if stored is None else self._stored_rows(stored, pretrained, kwargs)
         self._log_strategy()
+
+    def _stored_rows(self, store: Store, pretrained: str | torch.nn.Module, kwargs: dict) -> StoredRows:
+        facts = model_facts(pretrained, kwargs, self.model, self.tokenizer, self.device.type)
+        return StoredRows(store, facts)
+
+    def load_weights(self) -> None:
+        """Load the weights where they were left for later (store=), and test pruning on them."""
+        if self.weights_loaded:
+            return
+        super().load_weights()
+        self.layout = head_layout(self.model)
+        self.self_test = _passed(self.model, self.layout)
+        log.info("self-test %s", self.self_test)
 
     def _check_before_loading(self, name: str, build, kwargs: dict) -> None:
         if kwargs.get("gguf_file") or kwargs.get("backend") == "seq2seq":
@@ -143,7 +167,9 @@ class HFPrunedBestOfN(HFLM):
         for place, request in enumerate(requests):
             groups[json.dumps(request.args[1], sort_keys=True)].append(place)
         responses: list = [None] * len(requests)
-        with tqdm(total=len(requests), disable=disable_tqdm or self.rank != 0, desc="pruned responses") as progress:
+        hidden = disable_tqdm or self.rank != 0
+        shown = {"disable": hidden, "desc": "pruned responses", "smoothing": 0, "unit": " answers"}
+        with tqdm(total=len(requests), **shown) as progress:
             for places in groups.values():
                 settings = self._settings(requests[places[0]].args[1], requests[places[0]].task_name)
                 rows = {p: self._row(requests[p].args[0], ranked[p][0], positions[p]) for p in places}
@@ -158,14 +184,30 @@ class HFPrunedBestOfN(HFLM):
         places = defaultdict(list)
         for place, row in rows.items():
             places[row].append(place)
-        for row, response in self._generate(list(places), settings):
+        for row, response in self._answers(list(places), settings, progress):
             if response.cut_tokens:
                 self._record.note_cut(row.prompt, settings, self.max_length)
             for place in places[row]:
                 responses[place] = self._text(response, *ranked[place])
                 progress.update(1)
 
-    def _generate(self, rows: list[Row], settings: Settings):
+    def _answers(self, rows: list[Row], settings: Settings, progress: tqdm) -> Iterator[tuple[Row, Response]]:
+        """Yield stored responses first, then those that have to be generated; new ones are kept."""
+        found = self.stored.found(rows, settings) if self.stored else {}
+        yield from found.items()
+        missing = [row for row in rows if row not in found]
+        if found:
+            log.info("rank %d: %d rows from the store, %d to generate", self.rank, len(found), len(missing))
+            progress.set_postfix(reused=self.stored.reused, refresh=False)
+            progress.initial = progress.n  # the rate is that of new responses
+            progress.start_t = progress.last_print_t = progress._time()
+        if missing:
+            self.load_weights()
+            fresh = self._generate(missing, settings)
+            yield from self.stored.keeping(fresh, missing, settings) if self.stored else fresh
+
+    def _generate(self, rows: list[Row], settings: Settings) -> Iterator[tuple[Row, Response]]:
+        settings = replace(settings, batch_size=self._rows_per_batch())
         enabled = self.mixed_precision_dtype is not None
         with torch.autocast(device_type=self.device.type, dtype=self.mixed_precision_dtype, enabled=enabled):
             yield from generate(self.model, self.tokenizer, rows, settings, self.layout)
@@ -178,6 +220,7 @@ class HFPrunedBestOfN(HFLM):
             new_tokens=response.new_tokens,
             exchangeable=self.strategy.exchangeable,
             score=score,
+            judgements=self.stored and self.stored.store,
         )
 
     # ---- which candidate answers which request ----
@@ -221,7 +264,6 @@ class HFPrunedBestOfN(HFLM):
         return Settings(
             max_new_tokens=task.max_new_tokens,
             until=tuple(until),
-            batch_size=self._rows_per_batch(),
             max_prompt_tokens=self._room_for_prompt(task.max_new_tokens),
             temperature=task.temperature,
             top_k=task.top_k,
@@ -243,6 +285,7 @@ class HFPrunedBestOfN(HFLM):
     def _rows_per_batch(self) -> int:
         if self.batch_size != "auto":
             return int(self.batch_size)
+        self.load_weights()
         if not self.batch_sizes.get("generate"):
             self.batch_sizes["generate"] = self._detect_batch_size()
             log.info("batch_size=auto: %d rows", self.batch_sizes["generate"])
@@ -262,10 +305,12 @@ class HFPrunedBestOfN(HFLM):
 
     def loglikelihood(self, requests: list, *args, **kwargs) -> list:
         self._only_candidate()
+        self.load_weights()
         return super().loglikelihood(requests, *args, **kwargs)
 
     def loglikelihood_rolling(self, requests: list, *args, **kwargs) -> list:
         self._only_candidate()
+        self.load_weights()
         return super().loglikelihood_rolling(requests, *args, **kwargs)
 
     def _model_call(self, inps: torch.Tensor, *args, **kwargs) -> torch.Tensor:
@@ -291,8 +336,18 @@ class HFPrunedBestOfN(HFLM):
     def get_model_info(self) -> dict:
         """Return the parent's facts and, under `sprint`, what is needed to rerun and to trust the numbers."""
         sprint = self._record.described(self.strategy, self.layout, self.self_test, self.model)
+        sprint["fingerprint"] = self._known_fingerprint()
+        if self.stored:
+            sprint["store"] = self.stored.described()
         info = super().get_model_info() if isinstance(self.pretrained, str) else {}
         return {**info, "sprint": sprint}
+
+    def _known_fingerprint(self) -> str | None:
+        try:
+            return self._fingerprint()
+        except InputError as error:
+            log.warning("the results do not hold the model's fingerprint: %s", error)
+            return None
 
 
 def _passed(model: torch.nn.Module, layout: HeadLayout) -> SelfTest:
@@ -312,10 +367,7 @@ def _checked_heads(layout: HeadLayout, strategy: Strategy) -> None:
 def _check_selector(
     chosen: SelectorChoice, pretrained: str | torch.nn.Module, kwargs: dict, layout: HeadLayout
 ) -> None:
-    keys = ("revision", "subfolder", "variant", "use_safetensors", "gguf_file", "token", "cache_dir")
-    given = {key: kwargs[key] for key in keys if kwargs.get(key) is not None}
-    by_name = isinstance(pretrained, str)
-    chosen.check_model(layout, (lambda: model_fingerprint(pretrained, **given)) if by_name else None)
+    chosen.check_model(layout, partial(fingerprint_of, pretrained, kwargs) if isinstance(pretrained, str) else None)
 
 
 def question_of(request) -> str:

@@ -12,8 +12,7 @@ import logging
 from sprint_lmeval.errors import InputError
 
 log = logging.getLogger(f"lm_eval.{__name__}")  # below the harness's, so that its --verbosity counts
-OURS = ("head_masks", "strategy", "pool", "strategy_seed", "selector", "selector_encoder", "selector_check")
-NOT_YET = {"store": "stored responses"}
+OURS = ("head_masks", "strategy", "pool", "strategy_seed", "selector", "selector_encoder", "selector_check", "store")
 # Arguments of transformers' from_pretrained and of the quantisation configs that the harness passes through.
 OF_TRANSFORMERS = frozenset(
     """
@@ -36,8 +35,6 @@ def check_arguments(given: dict) -> None:
         raise InputError("tp_plan given: heads of one layer lie on several devices there; use parallelize=True instead")
     _check_batch_size(given.get("batch_size", 1))
     for name in given:
-        if name in NOT_YET:
-            raise InputError(f"{name}={given[name]} given: {NOT_YET[name]} are not part of this version; leave it out")
         if name not in known and not name.startswith("bnb_4bit_"):
             likely = difflib.get_close_matches(name, [*OURS, *known], n=1)
             hint = f"did you mean {likely[0]}?" if likely else f"allowed are {', '.join(OURS)} and hf's arguments"

@@ -50,7 +50,9 @@ class RunRecord:
             )
         self.cut_prompts.add(hash(prompt))
 
-    def described(self, strategy: Strategy, layout: HeadLayout, self_test: SelfTest, model: PreTrainedModel) -> dict:
+    def described(
+        self, strategy: Strategy, layout: HeadLayout, self_test: SelfTest | None, model: PreTrainedModel
+    ) -> dict:
         """Return what the results hold under `sprint`."""
         return {
             "version": __version__,
@@ -62,7 +64,8 @@ class RunRecord:
             "checkpoint_generation_config": model.generation_config.to_diff_dict(),
             "architecture": layout.architecture,
             "attention": getattr(model.config, "_attn_implementation", None),
-            "self_test": vars(self_test),
+            "heads_per_layer": [layer.heads for layer in layout.layers],
+            "self_test": self_test and vars(self_test),  # None: no weights were loaded
             "versions": {name: importlib.metadata.version(name) for name in VERSIONS_OF},
             "grader": GRADER,
         }

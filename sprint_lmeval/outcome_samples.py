@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -34,9 +34,18 @@ def fields_of_samples(path: Path) -> dict:
         InputError: the files are not those of one run of a `*_passn` task by `hf-pruned-bon`.
     """
     samples = _samples_file(path)
-    rows = _distinct_rows(samples)
+    rows = _distinct_rows(_rows(samples), samples)
+    return _fields(rows, _facts(samples, "+".join(sorted({row["question"].split for row in rows}))))
+
+
+def fields_of_rows(samples: Iterable[dict], facts: dict) -> dict:
+    """As `fields_of_samples`, from the sample rows of a run in this process."""
+    rows = (_row(sample, f"sample {number}") for number, sample in enumerate(samples))
+    return _fields(_distinct_rows(rows, "the run"), facts)
+
+
+def _fields(rows: list[dict], facts: dict) -> dict:
     candidates = _columns(rows)
-    facts = _facts(samples, "+".join(sorted({row["question"].split for row in rows})))
     shape = (len(rows), len(candidates))
     cells = {"verdicts": np.full(shape, NOT_RUN, np.int8), "truncated": np.full(shape, UNKNOWN, np.int8)}
     cells["new_tokens"] = np.full(shape, UNKNOWN, np.int32)
@@ -139,10 +148,10 @@ def _once(kept: dict, where: str, exchangeable: bool) -> dict:
     return {key: values and [values[place] for place in seen.values()] for key, values in kept.items()}
 
 
-def _distinct_rows(path: Path) -> list[dict]:
+def _distinct_rows(given: Iterable[dict], path: object) -> list[dict]:
     """Rows in order of document, every question once; problems that a data set holds twice are told."""
     rows, ids, hashes = [], set(), set()
-    for row in _rows(path):
+    for row in given:
         question = row["question"]
         if question.id in ids:
             raise InputError(f"{path}: question {question.id} is in it twice, so it holds more than one run")

@@ -174,6 +174,18 @@ class OutcomeMatrix:
         return matrix if texts else matrix.without_texts()
 
 
+def matrix_command(options) -> str:
+    """Run `sprint-lmeval matrix`: samples, or a matrix, in; a matrix out."""
+    given = Path(options.results)
+    parquet = given.is_file() and given.suffix == ".parquet"
+    matrix = OutcomeMatrix.load(given) if parquet else OutcomeMatrix.from_samples(given)
+    if options.no_texts:
+        matrix = matrix.without_texts()
+    matrix.save(options.output, overwrite=options.overwrite)
+    cells = "" if matrix.complete else f", {matrix.ran.mean():.1%} of the cells were run"
+    return f"{options.output}: {len(matrix.questions)} questions x {len(matrix.candidates)} candidates{cells}"
+
+
 def _made(kind: type[OutcomeMatrix], parts: dict, path: str | os.PathLike) -> OutcomeMatrix:
     try:
         return kind(**parts)

@@ -16,6 +16,7 @@ class ResponseText(str):
         new_tokens: tokens generated, the end token included.
         exchangeable: whether its siblings are independent samples, so that their order means nothing.
         score: the strategy's score of the candidate for this question, or None.
+        judgements: store in which verdicts are kept, or None; it is neither pickled nor written to sample files.
     """
 
     candidate: str
@@ -23,6 +24,7 @@ class ResponseText(str):
     new_tokens: int
     exchangeable: bool
     score: float | None
+    judgements: object
 
     def __new__(
         cls,
@@ -33,14 +35,15 @@ class ResponseText(str):
         new_tokens: int,
         exchangeable: bool = False,
         score: float | None = None,
+        judgements: object = None,
     ) -> ResponseText:
         response = super().__new__(cls, text)
         response.candidate, response.truncated, response.new_tokens = candidate, truncated, new_tokens
-        response.exchangeable, response.score = exchangeable, score
+        response.exchangeable, response.score, response.judgements = exchangeable, score, judgements
         return response
 
     def __reduce__(self):
-        return _restore, (str(self), dict(self.__dict__))
+        return _restore, (str(self), {**self.__dict__, "judgements": None})
 
 
 def _restore(text: str, attributes: dict) -> ResponseText:

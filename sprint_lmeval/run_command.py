@@ -34,17 +34,17 @@ def run(options: list[str], n: int | None = None, dry_run: bool = False) -> None
     if n is None and not dry_run:
         cli_evaluate()
         return
-    with evaluate_replaced(n, dry_run):
+    with evaluate_replaced_by(lambda real: prepared(plan if dry_run else real, n)):
         cli_evaluate()
 
 
 @contextmanager
-def evaluate_replaced(n: int | None, dry_run: bool) -> Iterator[None]:
-    """Within the block, `evaluate` gets tasks that repeat `n` times, or is the dry run."""
+def evaluate_replaced_by(replacement: Callable[[Callable], Callable]) -> Iterator[None]:
+    """Within the block, the harness's `evaluate` is what `replacement` makes of it."""
     from lm_eval import evaluator
 
     real = evaluator.evaluate
-    evaluator.evaluate = prepared(plan if dry_run else real, n)
+    evaluator.evaluate = replacement(real)
     try:
         yield
     finally:

@@ -109,7 +109,8 @@ class Store:
             raise InputError(f"{self.path}: a response in it was changed or damaged; remove the file and start anew")
         return StoredResponse(text.decode("utf-8", "surrogatepass"), bool(truncated), new_tokens, cut_tokens)
 
-    def __len__(self) -> int:
+    def count(self) -> int:
+        """Return how many responses are here."""
         with self._lock, _one_sentence(self.path):
             return self._connection.execute("SELECT count(*) FROM responses").fetchone()[0]
 

@@ -55,12 +55,16 @@ ORDER = """
     train_selector
     hf_arguments
     hf_settings
+    store_keys
+    stored_rows
+    lazy_weights
     hf_record
     hf
     tiny.evaluate
     head_listing
     dry_run
     run_command
+    sweep
     cli
     __main__
 """.split()

@@ -1,0 +1,241 @@
+"""`sprint-lmeval sweep`: every head of the chosen layers, and base, over the questions of one task -> outcome matrix.
+
+In: options of `lm_eval run` for model and task, layers, and which questions. Out: a matrix file. It is a harness run
+with all those candidates at once, whose responses go through a store beside the matrix: killed at any moment and
+started again it goes on where it was, and what it generated serves every later evaluation with `store=`.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from sprint_lmeval import __version__, autoload
+from sprint_lmeval.candidates import BASE, Candidate
+from sprint_lmeval.errors import InputError, show_one_sentence
+from sprint_lmeval.outcome_samples import fields_of_rows, run_facts
+from sprint_lmeval.outcomes import OutcomeMatrix
+from sprint_lmeval.questions import question_hash
+from sprint_lmeval.run_command import evaluate_replaced_by, set_repeats
+from sprint_lmeval.strategies import spread_candidates
+
+log = logging.getLogger(f"lm_eval.{__name__}")
+MODEL = "hf-pruned-bon"
+CHOSEN_HERE = ("head_masks", "strategy", "pool", "selector", "strategy_seed", "store")
+NOT_HERE = {
+    "limit": "--questions N chooses how many",
+    "samples": "--questions N with --seed chooses which",
+    "output_path": "-o FILE names the matrix",
+    "use_cache": "--store keeps the responses",
+    "predict_only": "verdicts are what a matrix holds",
+}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a sweep was asked for.
+
+    Attributes:
+        output: the matrix file.
+        store: the responses; None: beside the matrix.
+        layers: `all`, numbers and ranges such as `4,8,12` or `0-7`, None: those of `spread`.
+        questions: how many, None: all.
+        seed: of the draw of questions; a larger draw holds a smaller one of the same seed.
+        texts: whether the matrix keeps the problems' texts.
+        overwrite: whether a matrix that is there is replaced.
+    """
+
+    output: Path
+    store: Path | None = None
+    layers: str | None = None
+    questions: int | None = None
+    seed: int = 0
+    texts: bool = True
+    overwrite: bool = False
+
+    @property
+    def store_file(self) -> Path:
+        return self.store or self.output.with_suffix(".answers.sqlite")
+
+
+def sweep_command(options, harness: list[str]) -> str | None:
+    """Run `sprint-lmeval sweep` with its parsed options and those of the harness."""
+    plan = Plan(
+        output=Path(options.output),
+        store=Path(options.store) if options.store else None,
+        layers=options.layers,
+        questions=options.questions,
+        seed=options.seed,
+        texts=not options.no_texts,
+        overwrite=options.overwrite,
+    )
+    return sweep(plan, harness)
+
+
+def sweep(plan: Plan, options: list[str]) -> str | None:
+    """Run a sweep and write its matrix; returns what was done, or None in a process that is not the first.
+
+    Args:
+        plan: what to sweep.
+        options: of `lm_eval run`: model, model_args, tasks, batch_size, device, num_fewshot, ...
+
+    Raises:
+        InputError: on options that contradict a sweep, and whatever `hf-pruned-bon` refuses.
+    """
+    show_one_sentence()
+    autoload.register()
+    if plan.output.exists() and not plan.overwrite:
+        raise InputError(f"{plan.output} is there already: give another -o, or --overwrite")
+    config = harness_config(options)
+    heads = heads_of(config.model_args)
+    layers = parse_layers(plan.layers, heads)
+    candidates = every_head(heads, layers)
+    results = evaluated(config, candidates, plan)
+    if results is None:
+        return None
+    matrix = matrix_of(results, config, plan, layers)
+    matrix.save(plan.output, overwrite=plan.overwrite)
+    return described(matrix, results, plan)
+
+
+def harness_config(options: list[str]):
+    """Return the harness's own configuration of a run. Raises InputError for what a sweep decides by itself."""
+    from lm_eval._cli.harness import HarnessCLI
+    from lm_eval.config.evaluate_config import EvaluatorConfig
+
+    arguments = HarnessCLI()._parser.parse_args(["run", *(options or ["--tasks", ""])])
+    config = EvaluatorConfig.from_cli(arguments)
+    config.model_args = config.model_args or {}
+    if config.model != MODEL:
+        raise InputError(f"--model {config.model} given, a sweep prunes heads: --model {MODEL}")
+    for name, remedy in NOT_HERE.items():
+        if getattr(config, name, None):
+            raise InputError(f"--{name} given, which has no place in a sweep: {remedy}")
+    for name in CHOSEN_HERE:
+        if name in config.model_args:
+            raise InputError(f"{name}= given among the model arguments, which a sweep sets by itself: leave it out")
+    return config
+
+
+def heads_of(model_args: dict) -> list[int]:
+    """Return the number of heads of each layer, from the model's configuration."""
+    from sprint_lmeval.pretrained import PAPER_MODEL, config_heads, resolve_pretrained
+
+    keys = ("revision", "trust_remote_code", "subfolder", "token", "cache_dir")
+    name = resolve_pretrained(str(model_args.get("pretrained", PAPER_MODEL)))
+    layout = config_heads(name, **{key: model_args[key] for key in keys if model_args.get(key)})
+    return [layer.heads for layer in layout.layers]
+
+
+def parse_layers(text: str | None, heads: list[int]) -> list[int]:
+    """Return layer numbers from `all`, or numbers and ranges such as `4,8,12` and `0-7`; None: those of `spread`."""
+    if text is None:
+        return sorted({layer for candidate in spread_candidates(heads) for layer, _ in candidate.heads})
+    if text.strip() == "all":
+        return list(range(len(heads)))
+    layers: list[int] = []
+    for part in text.split(","):
+        first, dash, last = (piece.strip() for piece in part.partition("-"))
+        if not first.isdecimal() or (dash and not last.isdecimal()) or len(first) > 4 or len(last) > 4:
+            raise InputError(f"--layers {text} given, it must be all, or numbers and ranges such as 4,8,12 or 0-7")
+        layers += range(int(first), int(last or first) + 1)
+    outside = [layer for layer in layers if layer >= len(heads)]
+    if outside or not layers or len(set(layers)) < len(layers):
+        what = f"layer {outside[0]}" if outside else "a layer twice or none"
+        raise InputError(f"--layers {text} given, which has {what}: the model has layers 0-{len(heads) - 1}")
+    return sorted(layers)
+
+
+def every_head(heads: list[int], layers: list[int]) -> list[Candidate]:
+    """Return base and each head of the layers by itself."""
+    return [BASE, *(Candidate(((layer, head),)) for layer in layers for head in range(heads[layer]))]
+
+
+def evaluated(config, candidates: list[Candidate], plan: Plan) -> dict | None:
+    """Run the harness with all candidates on the drawn questions; returns its results with samples."""
+    from lm_eval import simple_evaluate
+
+    tasks = config.process_tasks(config.metadata)
+    model_args = {**config.model_args, "head_masks": [str(c) for c in candidates], "store": str(plan.store_file)}
+    log.info("sweep of %d candidates; responses are kept in %s", len(candidates), plan.store_file)
+    with evaluate_replaced_by(lambda real: on_drawn_questions(real, len(candidates), plan)):
+        return simple_evaluate(
+            model=config.model,
+            model_args=model_args,
+            tasks=config.tasks,
+            num_fewshot=config.num_fewshot,
+            batch_size=config.batch_size,
+            max_batch_size=config.max_batch_size,
+            device=config.device,
+            bootstrap_iters=0,
+            system_instruction=config.system_instruction,
+            apply_chat_template=config.apply_chat_template,
+            fewshot_as_multiturn=config.fewshot_as_multiturn,
+            gen_kwargs=config.gen_kwargs,
+            task_manager=tasks,
+            confirm_run_unsafe_code=config.confirm_run_unsafe_code,
+        )
+
+
+def on_drawn_questions(evaluate: Callable, n: int, plan: Plan) -> Callable:
+    """Return the harness's `evaluate` for one task, with N = n and the drawn questions."""
+
+    def evaluate_drawn(lm, task_dict, **options):
+        tasks = task_dict["tasks"]
+        if len(tasks) != 1:
+            raise InputError(f"tasks {', '.join(tasks)} given, a matrix is of one: name one *_passn task")
+        set_repeats(tasks, n)
+        ((name, task),) = tasks.items()
+        drawn = drawn_questions([doc["question"] for doc in task.eval_docs], plan.questions, plan.seed)
+        return evaluate(lm=lm, task_dict=task_dict, **{**options, "samples": {name: drawn}})
+
+    return evaluate_drawn
+
+
+def drawn_questions(texts: list[str], count: int | None, seed: int) -> list[int]:
+    """Return the numbers of `count` documents, drawn without replacement; of equal texts the first one only.
+
+    A larger draw with the same seed holds every smaller one, so that a sweep can be extended.
+    """
+    first = {question_hash(text): number for number, text in reversed(list(enumerate(texts)))}
+    distinct = sorted(first.values())
+    if count is None:
+        return distinct
+    if count > len(distinct):
+        raise InputError(f"--questions {count} given, the task has {len(distinct)} different ones: ask for fewer")
+    return sorted(random.Random(f"sprint-lmeval sweep {seed}").sample(distinct, len(distinct))[:count])
+
+
+def matrix_of(results: dict, config, plan: Plan, layers: list[int]) -> OutcomeMatrix:
+    """Return the matrix of a finished run, with the facts of the run and of the sweep."""
+    ((task, samples),) = results["samples"].items()
+    given = Path(str(results["config"]["model_args"].get("pretrained", "")))
+    facts = {
+        **run_facts(results, task),
+        "model_args": {k: v for k, v in config.model_args.items() if k not in ("pretrained", "token", "cache_dir")},
+        "source": "sweep",
+        "layers": layers,
+        "questions": len(samples),
+        "seed": plan.seed,
+        "system_instruction": config.system_instruction,
+        "sprint_lmeval": __version__,
+    }
+    facts["split"] = "+".join(sorted({str(sample["doc"].get("split") or "") for sample in samples}))
+    facts["model"] = given.name if given.is_dir() else facts["model"]
+    matrix = OutcomeMatrix(**fields_of_rows(samples, json.loads(json.dumps(facts, default=str))))
+    return matrix if plan.texts else matrix.without_texts()
+
+
+def described(matrix: OutcomeMatrix, results: dict, plan: Plan) -> str:
+    """Return what was swept, in two lines."""
+    store = results["config"]["sprint"]["store"]
+    solved, base = matrix.correct.any(axis=1).mean(), matrix.correct[:, matrix.candidates.index(BASE)].mean()
+    return (
+        f"{plan.output}: {len(matrix.questions)} questions x {len(matrix.candidates)} candidates "
+        f"({store['generated']} answers generated, {store['reused']} from {plan.store_file})\n"
+        f"base solves {base:.1%}, at least one candidate {solved:.1%}\n"
+    )
