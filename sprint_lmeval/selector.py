@@ -142,8 +142,8 @@ def shipped_folder() -> Path:
 
 def find_selector(name: str, **hub: object) -> Path:
     """Return the folder called `name`; a hub id is fetched."""
-    path = Path(name).expanduser()
-    if path.is_dir():
+    path = Path(os.path.expanduser(name))
+    if name and path.is_dir():
         return path
     plain = name and "/" not in name and not name.startswith((".", "~"))
     shipped = shipped_folder()

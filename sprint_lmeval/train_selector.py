@@ -87,20 +87,22 @@ def train_selector(
     if method_name not in METHODS:
         raise InputError(f"--method {method_name} given, allowed are {', '.join(METHODS)} and {POOL}")
     method = method_named(method_name)
-    options = read_options(method, choices.options or {})
+    read_options(method, choices.options or {})  # a mistake shows before anything is read
     refuse_taken(output, overwrite)
     matrix = training_matrix(matrices, choices.candidates, exclude)
-    encoder = Encoder.find(choices.encoder) if method.encodes else None
-    examples = _examples(matrix, encoder)
-    trained = train(method, examples, options, choices.seed, choices.folds, choices.objective)
-    known = encoder and {
-        "name": encoder.name,
-        "fingerprint": encoder.fingerprint,
-        "dim": examples.embeddings.shape[1],
-    }
-    selector = Selector(_config(method, matrix, known, trained, choices), _tensors(matrix, trained), encoder)
+    selector = selector_of(method, matrix, Encoder.find(choices.encoder) if method.encodes else None, choices)
     selector.save_pretrained(output, overwrite=overwrite)
-    return f"{output}: {method.name}, {_told(matrix)}, validation {_shown(trained)}"
+    return f"{output}: {method.name}, {_told(matrix)}, validation {_shown(selector.config['validation'])}"
+
+
+def selector_of(method: Method, matrix: OutcomeMatrix, encoder: Encoder | None, choices: Choices) -> Selector:
+    """Return the method's selector, trained on a matrix that `training_matrix` passed."""
+    options = read_options(method, choices.options or {})
+    examples = _examples(matrix, encoder if method.encodes else None)
+    trained = train(method, examples, options, choices.seed, choices.folds, choices.objective)
+    dim = examples.embeddings.shape[1]
+    known = {"name": encoder.name, "fingerprint": encoder.fingerprint, "dim": dim} if method.encodes else None
+    return Selector(_config(method, matrix, known, trained, choices), _tensors(matrix, trained), encoder)
 
 
 def train_pool(
@@ -194,6 +196,5 @@ def _told(matrix: OutcomeMatrix) -> str:
     return f"{len(matrix.questions)} questions x {len(matrix.candidates)} candidates ({unsolved} questions unsolved)"
 
 
-def _shown(trained: Trained) -> str:
-    figures = trained.validation
+def _shown(figures: dict[str, float]) -> str:
     return ", ".join(f"pass@{k} {figures[f'pass@{k}']:.3f}" for k in (1, 2, 4, 8, 16) if f"pass@{k}" in figures)

@@ -1,7 +1,7 @@
 """Small examples, matrices and selectors for the tests of what is trained: in: sizes, out: things that can be learned.
 
-Two thirds of the questions are of one kind, a third of another; candidates 1 and 2 solve the first kind, candidate 3 the second, candidate 0 (base) half of
-both, the others nothing. `encoder` tells the kinds apart without reading a model.
+Two thirds of the questions are of one kind, a third of another. Candidates 1 and 2 solve the first kind, candidate 3
+the second, candidate 0 (base) every other question, the rest nothing. `KindEncoder` tells the kinds apart.
 """
 
 import numpy as np
@@ -67,3 +67,11 @@ def options(name: str, **given: str) -> dict:
 
 def trained(name: str, count: int = 60):
     return train(METHODS[name], examples(count), options(name), seed=0, folds=3, objective=4)
+
+
+def make_selector(name: str, **facts):
+    """Return a selector trained by `name` on `matrix()`."""
+    from sprint_lmeval.train_selector import Choices, selector_of
+
+    given = {**QUICK.get(name, {})}
+    return selector_of(METHODS[name], matrix(**facts), KindEncoder(), Choices(folds=3, options=given))
