@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from fractions import Fraction
 from importlib.metadata import PackageNotFoundError, version
+from typing import Protocol
 
 from sprint_lmeval.answer_pool import pool
 from sprint_lmeval.extraction import extract_math, extract_number
@@ -34,6 +35,22 @@ class Verdict(StrEnum):
     no_answer = "no_answer"
     timeout = "timeout"
     error = "error"
+
+
+Asked = tuple[str, str, str]  # answer, gold, kind
+
+
+class Memory(Protocol):
+    """What is known from earlier runs of the same grader, and is not done again (kept_judgements.py)."""
+
+    def verdicts(self, asked: list[Asked]) -> dict[Asked, Verdict]: ...
+
+    def keep_verdicts(self, verdicts: dict[Asked, Verdict]) -> None: ...
+
+    def alike(self, answer: str, others: list[str]) -> dict[str, bool]:
+        """Of which other answers it is known whether this one equals them by algebra."""
+
+    def keep_alike(self, answer: str, alike: dict[str, bool]) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -69,15 +86,15 @@ def check_answer(response: str, gold: str, kind: str = "math") -> Verdict:
     return judge_responses([response], gold, kind).verdicts[0]
 
 
-def judge_responses(responses: list[str], gold: str, kind: str) -> Judgement:
+def judge_responses(responses: list[str], gold: str, kind: str, memory: Memory | None = None) -> Judgement:
     """Verdicts and groups of the responses of one question.
 
     All correct answers are one group. An answer whose comparison timed out or crashed is a group of its own.
     """
-    return judge_many([(responses, gold, kind)])[0]
+    return judge_many([(responses, gold, kind)], memory)[0]
 
 
-def judge_many(questions: list[tuple[list[str], str, str]]) -> list[Judgement]:
+def judge_many(questions: list[tuple[list[str], str, str]], memory: Memory | None = None) -> list[Judgement]:
     """`judge_responses` for many questions (responses, gold, kind) at once, which keeps all cores at work."""
     answers = [[extract_answer(response, kind) for response in responses] for responses, _, kind in questions]
     asked = {
@@ -86,11 +103,20 @@ def judge_many(questions: list[tuple[list[str], str, str]]) -> list[Judgement]:
         for answer in found
         if answer is not None
     }
-    verdicts = dict(zip(asked, pool().each(_judge, list(asked)), strict=True))
+    verdicts = _verdicts(list(asked), memory)
     rows = []
     for found, (_, gold, kind) in zip(answers, questions, strict=True):
-        rows.append((found, [verdicts.get((answer, gold, kind), Verdict.no_answer) for answer in found], kind))
+        rows.append((found, [verdicts.get((answer, gold, kind), Verdict.no_answer) for answer in found], kind, memory))
     return [Judgement(*row[:2], groups) for row, groups in zip(rows, pool().each(_groups, rows), strict=True)]
+
+
+def _verdicts(asked: list[Asked], memory: Memory | None) -> dict[Asked, Verdict]:
+    known = memory.verdicts(asked) if memory else {}
+    unknown = [one for one in asked if one not in known]
+    judged = dict(zip(unknown, pool().each(_judge, unknown), strict=True))
+    if memory:
+        memory.keep_verdicts(judged)
+    return known | judged
 
 
 def check_gold(gold: str, kind: str = "math") -> None:
@@ -135,7 +161,7 @@ def _math_problem(gold: str) -> str | None:
     return reply.get("problem", "could not be compared with itself in time")
 
 
-def _judge(asked: tuple[str, str, str]) -> Verdict:
+def _judge(asked: Asked) -> Verdict:
     """The verdict of one distinct answer."""
     answer, gold, kind = asked
     if kind == "number":
@@ -158,9 +184,9 @@ def _same_number(gold: str, answer: str) -> bool:
     return left is not None and right is not None and abs(left - right) < NUMBER_TOLERANCE
 
 
-def _groups(row: tuple[list[str | None], list[Verdict], str]) -> list[int | None]:
+def _groups(row: tuple[list[str | None], list[Verdict], str, Memory | None]) -> list[int | None]:
     """Group numbers in order of appearance."""
-    answers, verdicts, kind = row
+    answers, verdicts, kind, memory = row
     leaders: list[str] = []  # the first answer of each group of incorrect answers
     named: dict[str, str] = {}  # answer -> name of its group
     for answer, verdict in zip(answers, verdicts, strict=True):
@@ -169,14 +195,14 @@ def _groups(row: tuple[list[str | None], list[Verdict], str]) -> list[int | None
         if verdict is Verdict.correct:
             named[answer] = "correct"
         elif verdict is Verdict.incorrect:
-            named[answer] = "like " + _leader(answer, leaders, kind)
+            named[answer] = "like " + _leader(answer, leaders, kind, memory)
         else:
             named[answer] = "alone " + answer
     numbers = {name: number for number, name in enumerate(dict.fromkeys(named.values()))}
     return [None if answer is None else numbers[named[answer]] for answer in answers]
 
 
-def _leader(answer: str, leaders: list[str], kind: str) -> str:
+def _leader(answer: str, leaders: list[str], kind: str, memory: Memory | None) -> str:
     """The first answer of the group to which this one belongs; itself, as the first of a new group, else."""
     undecided = []
     for leader in leaders:
@@ -185,12 +211,31 @@ def _leader(answer: str, leaders: list[str], kind: str) -> str:
             return leader
         if same is None:
             undecided.append(leader)
-    reply = pool().run({"answer": answer, "others": undecided}) if undecided else {"index": None}
+    reply = _first_alike(answer, undecided, memory) if undecided else {"index": None}
     if reply.get("index") is not None:
         return undecided[reply["index"]]
     if "index" in reply:  # an answer whose comparison failed is compared with no other one
         leaders.append(answer)
     return answer
+
+
+def _first_alike(answer: str, others: list[str], memory: Memory | None) -> dict:
+    """{"index": which of the others is the first that this answer equals, or None}, without it where that failed."""
+    known = memory.alike(answer, others) if memory else {}
+    start = next((place for place, other in enumerate(others) if known.get(other) is not False), len(others))
+    if start == len(others) or known.get(others[start]):
+        return {"index": start if start < len(others) else None}
+    reply = pool().run({"answer": answer, "others": others[start:]})
+    if "index" not in reply:
+        return {}
+    index = None if reply["index"] is None else start + reply["index"]
+    if memory:
+        memory.keep_alike(answer, {other: place == index for place, other in enumerate(others[: _after(index)])})
+    return {"index": index}
+
+
+def _after(index: int | None) -> int | None:
+    return None if index is None else index + 1
 
 
 def _same_plainly(answer: str, other: str) -> bool | None:

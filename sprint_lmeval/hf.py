@@ -26,6 +26,7 @@ from sprint_lmeval.generation import Response, Row, Settings, generate
 from sprint_lmeval.hf_arguments import check_arguments, default_device
 from sprint_lmeval.hf_record import RunRecord
 from sprint_lmeval.hf_settings import altered_decoding, read_settings, recorded
+from sprint_lmeval.kept_judgements import KeptJudgements
 from sprint_lmeval.lazy_weights import LazyWeights
 from sprint_lmeval.pretrained import PAPER_MODEL, config_heads, resolve_pretrained
 from sprint_lmeval.pruning import HeadLayout, check_heads, head_layout, prune_heads
@@ -102,6 +103,7 @@ class HFPrunedBestOfN(LazyWeights):
         self._record = RunRecord()
         self._fingerprint = partial(fingerprint_of, pretrained, kwargs if isinstance(pretrained, str) else {})
         self.stored = None if stored is None else self._stored_rows(stored, pretrained, kwargs)
+        self._judgements = None if stored is None else KeptJudgements(stored)
         self._log_strategy()
 
     def _stored_rows(self, store: Store, pretrained: str | torch.nn.Module, kwargs: dict) -> StoredRows:
@@ -220,7 +222,7 @@ class HFPrunedBestOfN(LazyWeights):
             new_tokens=response.new_tokens,
             exchangeable=self.strategy.exchangeable,
             score=score,
-            judgements=self.stored and self.stored.store,
+            judgements=self._judgements,
         )
 
     # ---- which candidate answers which request ----

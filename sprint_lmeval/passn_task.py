@@ -70,7 +70,8 @@ class PassNTask(ConfigurableTask):
                 f"task {self.config.task}, document {doc['id']}: {len(responses)} responses, {n} were asked for"
             )
         responses = list(responses[:n])
-        judgement = judge_responses(responses, doc["answer"], self.answer_kind)
+        memory = getattr(responses[0], "judgements", None)
+        judgement = judge_responses(responses, doc["answer"], self.answer_kind, memory)
         metrics = question_metrics(judgement, responses, self._exchangeable(responses))
         return QuestionRow(metrics, kept_lists(judgement, responses))
 

@@ -16,7 +16,7 @@ class ResponseText(str):
         new_tokens: tokens generated, the end token included.
         exchangeable: whether its siblings are independent samples, so that their order means nothing.
         score: the strategy's score of the candidate for this question, or None.
-        judgements: store in which verdicts are kept, or None; it is neither pickled nor written to sample files.
+        judgements: where verdicts are kept (`answers.Memory`), or None; neither pickled nor written to sample files.
     """
 
     candidate: str
