@@ -50,6 +50,7 @@ ORDER = """
     pretrained
     fingerprint
     store
+    kept_judgements
     selector_strategy
     training_matrix
     train_selector
