@@ -1,0 +1,242 @@
+"""Sweeps: which heads and questions, the matrix they leave, and going on after being killed."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sprint_lmeval.candidates import BASE
+from sprint_lmeval.errors import InputError
+from sprint_lmeval.outcomes import OutcomeMatrix
+from sprint_lmeval.store import Store
+from sprint_lmeval.sweep import drawn_questions, every_head, parse_layers
+from tests.environments import Environment, environment_in_use
+
+MODEL = "--model hf-pruned-bon --model_args pretrained=tiny,dtype=float32 --device cpu --batch_size 16"
+TASK = "--tasks tiny_train_passn --layers 1,3 --questions 6 --seed 3"
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory) -> Environment:
+    environment = environment_in_use(tmp_path_factory.mktemp("harness"))
+    environment.variables["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("cache"))
+    return environment
+
+
+@pytest.fixture(scope="module")
+def unbroken(environment, tmp_path_factory) -> Path:
+    """A matrix with its store beside it."""
+    folder = tmp_path_factory.mktemp("unbroken")
+    assert "102 answers generated, 0 from" in swept(environment, folder, f"{MODEL} {TASK}").stdout
+    return folder / "m.parquet"
+
+
+def swept(environment: Environment, folder: Path, options: str, *launcher: str) -> subprocess.CompletedProcess:
+    command = launcher or ("sprint-lmeval",)
+    done = environment.run([*command, "sweep", "-o", folder / "m.parquet", *options.split()], folder)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done
+
+
+def assert_equal(one: OutcomeMatrix, other: OutcomeMatrix) -> None:
+    assert (one.questions, one.candidates, one.facts) == (other.questions, other.candidates, other.facts)
+    for name in ("verdicts", "truncated", "new_tokens"):
+        assert np.array_equal(getattr(one, name), getattr(other, name)), name
+
+
+def test_the_matrix_says_what_it_is(unbroken):
+    matrix = OutcomeMatrix.load(unbroken)
+    assert matrix.candidates == tuple(every_head([8] * 4, [1, 3])) and len(matrix.candidates) == 17
+    assert matrix.candidates[0] == BASE and matrix.complete and matrix.split == "train"
+    assert len(matrix.questions) == 6 and all(q.text and q.subject for q in matrix.questions)
+    facts = matrix.facts
+    assert (facts["model"], facts["architecture"], facts["layers"]) == ("tiny", "Qwen2ForCausalLM", [1, 3])
+    assert (facts["task"], facts["split"], facts["seed"], facts["source"]) == ("tiny_train_passn", "train", 3, "sweep")
+    assert facts["heads_per_layer"] == [8] * 4 and len(facts["fingerprint"]) == 64
+    assert facts["settings"]["max_new_tokens"] == 160 and facts["settings"]["greedy"] is True
+    assert (facts["dtype"], facts["num_fewshot"], facts["chat_template"]) == ("torch.float32", 0, False)
+    assert facts["grader"]["sprint_lmeval_grader"] and facts["versions"]["torch"]
+    assert (matrix.truncated != -1).all() and (matrix.new_tokens > 0).all()
+
+
+def test_an_evaluation_reuses_a_sweep_and_gives_the_same_verdicts(environment, unbroken, tmp_path):
+    """Also: the matrix of the evaluation's samples is part of the sweep's."""
+    store = unbroken.with_suffix(".answers.sqlite")
+    arguments = f"--model_args pretrained=tiny,dtype=float32,head_masks=L3H1:base:L1H0,store={store}"
+    matrix = OutcomeMatrix.load(unbroken)
+    chosen = json.dumps({"tiny_train_passn": [int(q.id.removeprefix("train-")) for q in matrix.questions[:4]]})
+    command = [
+        "sprint-lmeval",
+        "run",
+        "-n",
+        "3",
+        *MODEL.split()[:2],
+        *arguments.split(),
+        *MODEL.split()[4:],
+        "--samples",
+    ]
+    command += [chosen, "--tasks", "tiny_train_passn", "--log_samples", "--output_path", str(tmp_path)]
+    done = environment.run(command, tmp_path)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "Loading weights" not in done.stderr
+    made = environment.run(["sprint-lmeval", "matrix", str(tmp_path), "-o", "e.parquet", "--no-texts"], tmp_path)
+    assert made.stdout == "e.parquet: 4 questions x 3 candidates\n", made.stderr[-3000:]
+    part = OutcomeMatrix.load(tmp_path / "e.parquet")
+    expected = matrix.select(range(4), part.candidates).without_texts()
+    assert_equal(part, OutcomeMatrix(**{**vars_of(expected), "facts": part.facts}))
+    same = ("model", "fingerprint", "heads_per_layer", "architecture", "settings", "chat_template", "grader", "dtype")
+    assert [part.facts[name] for name in same] == [matrix.facts[name] for name in same]
+
+
+def vars_of(matrix: OutcomeMatrix) -> dict:
+    names = ("questions", "candidates", "verdicts", "truncated", "new_tokens", "facts")
+    return {name: getattr(matrix, name) for name in names}
+
+
+def killed_after(environment: Environment, folder: Path, answers: int) -> int:
+    """Start the sweep, kill it once that many answers are stored; returns how many there are then."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "SPRINT_"))}
+    command = [
+        environment.programs / "sprint-lmeval",
+        "sweep",
+        "-o",
+        folder / "m.parquet",
+        *MODEL.split(),
+        *TASK.split(),
+    ]
+    with open(folder / "log", "w") as log:
+        process = subprocess.Popen(command, env=clean | environment.variables, stderr=log, stdout=log)
+        deadline = time.monotonic() + 120
+        while stored(folder) < answers:
+            assert process.poll() is None and time.monotonic() < deadline, (folder / "log").read_text()[-3000:]
+            time.sleep(0.05)
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+    return stored(folder)
+
+
+def stored(folder: Path) -> int:
+    if not (folder / "m.answers.sqlite").exists():
+        return 0
+    with Store.open(folder / "m.answers.sqlite") as store:
+        return store.count()
+
+
+def test_killed_twice_it_goes_on_and_equals_an_unbroken_sweep(environment, unbroken, tmp_path):
+    first = killed_after(environment, tmp_path, 5)
+    second = killed_after(environment, tmp_path, first + 10)
+    assert 0 < first < second < 102 and not (tmp_path / "m.parquet").exists()
+    said = swept(environment, tmp_path, f"{MODEL} {TASK}").stdout
+    assert f"({102 - second} answers generated, {second} from" in said
+    assert_equal(OutcomeMatrix.load(tmp_path / "m.parquet"), OutcomeMatrix.load(unbroken))
+
+
+def test_two_sweeps_may_share_a_store(environment, unbroken, tmp_path):
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "SPRINT_"))}
+    command = [
+        environment.programs / "sprint-lmeval",
+        "sweep",
+        "--store",
+        tmp_path / "s",
+        *MODEL.split(),
+        *TASK.split(),
+    ]
+    started = [
+        subprocess.Popen(
+            [*command, "-o", tmp_path / name], env=clean | environment.variables, stderr=subprocess.DEVNULL
+        )
+        for name in ("a.parquet", "b.parquet")
+    ]
+    assert [process.wait(timeout=200) for process in started] == [0, 0]
+    for name in ("a.parquet", "b.parquet"):
+        assert_equal(OutcomeMatrix.load(tmp_path / name), OutcomeMatrix.load(unbroken))
+    with Store.open(tmp_path / "s") as store:
+        assert store.count() == 102
+
+
+def test_two_processes_of_one_sweep_share_its_questions(environment, unbroken, tmp_path):
+    launcher = "python -m torch.distributed.run --standalone --nproc_per_node 2 -m sprint_lmeval".split()
+    said = swept(environment, tmp_path, f"{MODEL} {TASK}", *launcher).stdout
+    assert "6 questions x 17 candidates" in said
+    assert stored(tmp_path) == 102
+    assert_equal(OutcomeMatrix.load(tmp_path / "m.parquet"), OutcomeMatrix.load(unbroken))
+
+
+# ---- which heads, which questions ----
+
+LAYERS = [
+    (None, [0, 1, 2, 3]),
+    ("all", [0, 1, 2, 3]),
+    ("2", [2]),
+    ("3,1", [1, 3]),
+    ("0-2", [0, 1, 2]),
+    (" 0 - 1, 3", [0, 1, 3]),
+]
+
+
+@pytest.mark.parametrize(("text", "layers"), LAYERS)
+def test_layers(text, layers):
+    assert parse_layers(text, [8] * 4) == layers
+
+
+WRONG_LAYERS = ["4", "0-4", "1,1", "0-2,1", "", "a", "1-", "-1", "2-1", "1,,2", "1.5", "99999", "0-99999999999"]
+
+
+@pytest.mark.parametrize("text", WRONG_LAYERS)
+def test_wrong_layers_are_refused(text):
+    with pytest.raises(InputError, match="--layers"):
+        parse_layers(text, [8] * 4)
+
+
+def test_every_head_of_layers_of_different_widths():
+    assert [str(c) for c in every_head([2, 1, 3], [0, 2])] == ["base", "L0H0", "L0H1", "L2H0", "L2H1", "L2H2"]
+
+
+def test_a_larger_draw_holds_a_smaller_one():
+    texts = [f"question {number}" for number in range(50)]
+    few, more = drawn_questions(texts, 10, seed=1), drawn_questions(texts, 30, seed=1)
+    assert set(few) < set(more) and few == sorted(few) and len(set(more)) == 30
+    assert few != drawn_questions(texts, 10, seed=2)
+    assert drawn_questions(texts, None, seed=1) == drawn_questions(texts, 50, seed=2) == list(range(50))
+
+
+def test_equal_questions_are_drawn_once():
+    assert drawn_questions(["a", "b", "a ", "c", " b"], None, seed=0) == [0, 1, 3]
+    with pytest.raises(InputError, match="--questions 4 given, the task has 3 different ones"):
+        drawn_questions(["a", "b", "a ", "c"], 4, seed=0)
+
+
+WRONG = {
+    "another model": ("--model hf --tasks tiny_train_passn", "--model hf-pruned-bon"),
+    "candidates": (
+        "--model hf-pruned-bon --model_args pretrained=tiny,head_masks=L0H0 --tasks tiny_passn",
+        "head_masks=",
+    ),
+    "a limit": ("--model hf-pruned-bon --model_args pretrained=tiny --tasks tiny_passn --limit 4", "--questions N"),
+    "no such layer": (f"{MODEL} --tasks tiny_passn --layers 7", "the model has layers 0-3"),
+    "two tasks": (f"{MODEL} --tasks tiny_passn,tiny_train_passn --questions 2", "name one *_passn task"),
+    "more questions": (f"{MODEL} --tasks tiny_passn --questions 6000", "the task has 5000"),
+    "no such model": ("--model hf-pruned-bon --model_args pretrained=./nowhere --tasks tiny_passn", "config.json"),
+    "sampling": (f"{MODEL} --tasks tiny_passn --questions 1 --gen_kwargs temperature=0.6,do_sample=true", "sampling"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_wrong_options_are_one_sentence(name, environment, tmp_path):
+    options, sentence = WRONG[name]
+    done = environment.run(["sprint-lmeval", "sweep", "-o", tmp_path / "m.parquet", *options.split()], tmp_path)
+    assert done.returncode != 0 and sentence in done.stderr.splitlines()[-1], done.stderr[-2000:]
+    assert done.stderr.splitlines()[-1].startswith("error: ") and not (tmp_path / "m.parquet").exists()
+
+
+def test_a_matrix_is_not_overwritten(environment, unbroken):
+    before = unbroken.read_bytes()
+    command = ["sprint-lmeval", "sweep", "-o", unbroken, *MODEL.split(), *TASK.split()]
+    done = environment.run(command, unbroken.parent)
+    assert done.returncode == 2 and "is there already" in done.stderr
+    assert unbroken.read_bytes() == before
