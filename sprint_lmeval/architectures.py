@@ -67,6 +67,12 @@ def head_layout(model: nn.Module) -> HeadLayout:
     return HeadLayout(architecture, layers, tuple(paths[id(layer.projection)] for layer in layers))
 
 
+def decoder_layers(model: nn.Module) -> nn.ModuleList:
+    """Return the modules of the decoder's layers, first to last; ValueError where they are not found."""
+    inner = _unwrapped(model)
+    return _decoder_layers(inner, getattr(inner, "config", None))
+
+
 def _unwrapped(model: nn.Module) -> nn.Module:
     """The transformers model inside torch.compile and PEFT wrappers (its projections stay wrapped)."""
     model = getattr(model, "_orig_mod", model)

@@ -46,6 +46,13 @@ class StopStrings(StoppingCriteria):
                     self.new_tokens_at_stop[row] = new
         return torch.tensor([n is not None for n in self.new_tokens_at_stop], device=input_ids.device)
 
+    def met(self, tokens: list[int], new: int) -> bool:
+        """Return whether the last token completes a stop string within the last `new` of a row's tokens."""
+        if not self.stops or not self._may_end(tokens[-1]):
+            return False
+        text = self.tokenizer.decode(tokens[-min(new, self.tail_tokens) :], skip_special_tokens=True)
+        return any(stop in text for stop in self.stops)
+
     def _may_end(self, token: int) -> bool:
         """Return whether this token's text can hold the last character of a stop string."""
         if token not in self.may_end:

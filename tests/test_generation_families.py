@@ -10,7 +10,7 @@ from tokenizers.pre_tokenizers import Whitespace
 from transformers import PreTrainedTokenizerFast
 
 from benchmarks.tiny_architectures import TINY, tiny_model
-from sprint_lmeval import generation
+from sprint_lmeval import plain_generation
 from sprint_lmeval.candidates import BASE, Candidate
 from sprint_lmeval.generation import Row, Settings, generate
 from sprint_lmeval.pruning import head_layout, prune_heads
@@ -66,7 +66,7 @@ def alone(model, tokenizer, row: Row, ends: list[int]) -> tuple[str, float]:
 
 @pytest.mark.parametrize("name", list(TINY))
 def test_a_batch_that_shrinks_writes_what_its_rows_write_alone(name, tokenizer, monkeypatch):
-    monkeypatch.setattr(generation, "SPAN", 4)
+    monkeypatch.setattr(plain_generation, "SPAN", 4)
     model = tiny_model(name)
     rows = rows_of(model, seed=len(name))
     ends = model.generation_config.eos_token_id = end_tokens(model, tokenizer, rows)

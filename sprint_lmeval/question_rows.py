@@ -1,0 +1,142 @@
+"""What fast decoding keeps of each question and each of its rows while they are in work."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from transformers import PreTrainedTokenizerBase
+
+from sprint_lmeval.candidates import MAX_NUMBER
+from sprint_lmeval.drafts import ORDERS, Siblings
+from sprint_lmeval.row_cache import Parts
+from sprint_lmeval.rows import Row
+from sprint_lmeval.stopping import StopStrings
+
+SMALL_GROUP = 8  # rows of neighbouring layers are read together until there are this many
+
+
+@dataclass(eq=False)
+class Trunk:
+    """Unpruned computation of some tokens: what enters the layers that are asked for, and the caches below them.
+
+    Attributes:
+        hidden: layer -> [1, tokens, width], from place `start` on.
+        parts: keys and values of all tokens from place 0 on, per layer; None above.
+        start: place of the first token of `hidden`.
+        until: place behind the last token.
+    """
+
+    hidden: dict[int, torch.Tensor]
+    parts: Parts
+    start: int
+    until: int
+
+
+@dataclass(eq=False)
+class Question:
+    """One prompt and the rows that answer it.
+
+    Attributes:
+        prompt: its token ids.
+        rows: not yet begun, in order; the first one leads, the others follow its text as far as they agree with it.
+        siblings: what its rows have written so far.
+        leader: the first row, once it is begun.
+        trunk: of prompt and lead, while followers need it.
+    """
+
+    prompt: list[int]
+    rows: list[Row]
+    siblings: Siblings = field(default_factory=Siblings)
+    leader: ActiveRow | None = None
+    trunk: Trunk | None = None
+
+    @property
+    def lead(self) -> list[int]:
+        """What the first row has written so far."""
+        return self.leader.new if self.leader else []
+
+    def next_group(self) -> list[Row]:
+        """Take rows out that are read together: of one lowest pruned layer, or of several where those are few."""
+        self.rows.sort(key=first_pruned, reverse=True)
+        group: list[Row] = []
+        while self.rows:
+            layer = first_pruned(self.rows[-1])
+            if len(group) >= SMALL_GROUP and first_pruned(group[-1]) != layer:
+                break
+            group.append(self.rows.pop())
+        return group
+
+
+class Ends:
+    """Where a row's text ends: an end token, a stop string, or the limit of new tokens."""
+
+    def __init__(
+        self, tokenizer: PreTrainedTokenizerBase, ends: Collection[int], until: Sequence[str], limit: int
+    ) -> None:
+        self.ends, self.limit = frozenset(ends), limit
+        self.stops = StopStrings(tokenizer, list(until), rows=0, prompt_tokens=0)
+
+
+@dataclass(eq=False)
+class ActiveRow:
+    """A row in work.
+
+    Attributes:
+        written: the last prompt tokens, then its new ones.
+        context: how many of `written` belong to the prompt.
+        stopped: how many new tokens it had when a stop string was complete.
+        finished: whether its text is whole.
+    """
+
+    row: Row
+    question: Question
+    written: list[int]
+    context: int
+    stopped: int | None = None
+    finished: bool = False
+
+    @classmethod
+    def begin(cls, row: Row, question: Question) -> ActiveRow:
+        tail = question.prompt[-ORDERS[0] :]
+        return cls(row, question, list(tail), len(tail))
+
+    @property
+    def new(self) -> list[int]:
+        return self.written[self.context :]
+
+    @property
+    def places(self) -> int:
+        """Places that a cache holds of it: everything but its last token."""
+        return len(self.question.prompt) + len(self.written) - self.context - 1
+
+    @property
+    def tokens(self) -> list[int]:
+        """The whole prompt and everything new."""
+        return self.question.prompt + self.new
+
+    def advance(self, tokens: Sequence[int], ends: Ends) -> None:
+        """Write tokens up to where the text ends, and let the siblings know them."""
+        begun = len(self.written)
+        for token in tokens:
+            self.written.append(token)
+            count = len(self.written) - self.context
+            if ends.stops.met(self.written, count):
+                self.stopped = count
+            if token in ends.ends or self.stopped or count >= ends.limit:
+                self.finished = True
+                break
+        self.question.siblings.learn(self.written, begun)
+
+
+def first_pruned(row: Row) -> int:
+    """Return the lowest layer in which the row's own computation begins; behind the last one where it prunes none."""
+    return row.candidate.heads[0][0] if row.candidate.heads else MAX_NUMBER + 1
+
+
+def common_start(prompts: Sequence[Sequence[int]]) -> int:
+    """Return how many first tokens all prompts share, at least one token of each left over."""
+    first, last = min(prompts), max(prompts)  # in the order of texts: what these two share, all share
+    most = min(map(len, prompts)) - 1
+    return next((i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b or i >= most), most)

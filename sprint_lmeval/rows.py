@@ -1,0 +1,104 @@
+"""What generation is about: a `Row` is one text to write, a `Response` what became of it, `Settings` how it is decoded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from lm_eval.models.utils import postprocess_generated_text
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from sprint_lmeval.candidates import Candidate
+
+
+@dataclass(frozen=True)
+class Row:
+    """One text to write: `sample` tells repeats apart, `seed` draws it (None: greedy)."""
+
+    prompt: str
+    candidate: Candidate
+    sample: int = 0
+    seed: int | None = None
+
+
+@dataclass(frozen=True)
+class Response:
+    """What a row became.
+
+    `truncated` if the token limit ended it; `new_tokens` counts the end token; `cut_tokens` of the prompt's left end
+    found no room in the model.
+    """
+
+    text: str
+    truncated: bool
+    new_tokens: int
+    cut_tokens: int = 0
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How rows are decoded.
+
+    Attributes:
+        max_new_tokens: token limit of a response.
+        until: stop strings; the text ends before the first of them.
+        batch_size: most rows in one forward pass.
+        max_prompt_tokens: longer prompts lose their left end, as in the harness; None: no limit.
+        temperature, top_k, top_p: of rows that have a seed.
+        add_special_tokens: None leaves it to the tokenizer.
+        think_end_token: text or token id after which the response begins, or None.
+        generate_arguments: further arguments of transformers' `generate`, such as repetition_penalty.
+    """
+
+    max_new_tokens: int
+    until: Sequence[str] = ()
+    batch_size: int = 16
+    max_prompt_tokens: int | None = None
+    temperature: float = 0.0
+    top_k: int = 0
+    top_p: float = 1.0
+    add_special_tokens: bool | None = None
+    think_end_token: int | str | None = None
+    generate_arguments: dict = field(default_factory=dict)
+
+
+def end_token_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, until: Sequence[str] = ()) -> list[int]:
+    """Return every token id that ends a response.
+
+    The checkpoint's own list, the tokenizer's end token, and the stop strings that are one special token: decoded text
+    does not show those.
+    """
+    listed = getattr(model, "generation_config", None) and model.generation_config.eos_token_id
+    listed = [] if listed is None else listed if isinstance(listed, list) else [listed]
+    own = [] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id]
+    special = tokenizer.get_added_vocab()
+    return sorted({*listed, *own, *(special[stop] for stop in until if stop in special)})
+
+
+def encode(tokenizer: PreTrainedTokenizerBase, prompt: str, settings: Settings) -> list[int]:
+    """Return the prompt's token ids, as the harness's `hf` model makes them, before any cut."""
+    options = {} if settings.add_special_tokens is None else {"add_special_tokens": settings.add_special_tokens}
+    if tokenizer.bos_token and prompt.startswith(tokenizer.bos_token):
+        options = {"add_special_tokens": False}
+    ids = tokenizer(prompt, **options)["input_ids"]
+    if not ids:
+        ids = [i for i in (tokenizer.bos_token_id, tokenizer.eos_token_id) if i is not None][:1]
+    return ids
+
+
+def response_of(
+    tokenizer: PreTrainedTokenizerBase, tokens: list[int], stopped: int | None, ends: list[int], settings: Settings
+) -> Response:
+    """Return the response that `tokens` stand for; `stopped` of them were there when a stop string was complete."""
+    ended = next((i + 1 for i, token in enumerate(tokens) if token in ends), None)
+    length = min(n for n in (ended, stopped, len(tokens)) if n is not None)
+    tokens = tokens[:length]
+    think_end = settings.think_end_token
+    visible = tokens
+    if isinstance(think_end, int) and think_end in tokens:
+        visible = tokens[len(tokens) - tokens[::-1].index(think_end) :]
+    text = tokenizer.decode(visible, skip_special_tokens=True)
+    text = text.lstrip() if isinstance(think_end, int) else text
+    text = postprocess_generated_text(text, list(settings.until), think_end if isinstance(think_end, str) else None)
+    truncated = ended is None and stopped is None and length >= settings.max_new_tokens
+    return Response(text, truncated, length)
