@@ -19,6 +19,7 @@ from tests.environments import Environment, environment_in_use
 
 MODEL = "--model hf-pruned-bon --model_args pretrained=tiny,dtype=float32 --device cpu --batch_size 16"
 TASK = "--tasks tiny_train_passn --layers 1,3 --questions 6 --seed 3"
+TINY = "--model hf-pruned-bon --model_args pretrained=tiny"
 
 
 @pytest.fixture(scope="module")
@@ -70,17 +71,10 @@ def test_an_evaluation_reuses_a_sweep_and_gives_the_same_verdicts(environment, u
     arguments = f"--model_args pretrained=tiny,dtype=float32,head_masks=L3H1:base:L1H0,store={store}"
     matrix = OutcomeMatrix.load(unbroken)
     chosen = json.dumps({"tiny_train_passn": [int(q.id.removeprefix("train-")) for q in matrix.questions[:4]]})
-    command = [
-        "sprint-lmeval",
-        "run",
-        "-n",
-        "3",
-        *MODEL.split()[:2],
-        *arguments.split(),
-        *MODEL.split()[4:],
-        "--samples",
-    ]
-    command += [chosen, "--tasks", "tiny_train_passn", "--log_samples", "--output_path", str(tmp_path)]
+    options = (
+        f"-n 3 --model hf-pruned-bon {arguments} --device cpu --tasks tiny_train_passn --log_samples --output_path"
+    )
+    command = ["sprint-lmeval", "run", *options.split(), "--output_path", str(tmp_path), "--samples", chosen]
     done = environment.run(command, tmp_path)
     assert done.returncode == 0, done.stderr[-3000:]
     assert "Loading weights" not in done.stderr
@@ -98,19 +92,16 @@ def vars_of(matrix: OutcomeMatrix) -> dict:
     return {name: getattr(matrix, name) for name in names}
 
 
+def started(environment: Environment, output: Path, *options, **streams) -> subprocess.Popen:
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "SPRINT_"))}
+    command = [environment.programs / "sprint-lmeval", "sweep", "-o", output, *options, *f"{MODEL} {TASK}".split()]
+    return subprocess.Popen(command, env=clean | environment.variables, **streams)
+
+
 def killed_after(environment: Environment, folder: Path, answers: int) -> int:
     """Start the sweep, kill it once that many answers are stored; returns how many there are then."""
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "SPRINT_"))}
-    command = [
-        environment.programs / "sprint-lmeval",
-        "sweep",
-        "-o",
-        folder / "m.parquet",
-        *MODEL.split(),
-        *TASK.split(),
-    ]
     with open(folder / "log", "w") as log:
-        process = subprocess.Popen(command, env=clean | environment.variables, stderr=log, stdout=log)
+        process = started(environment, folder / "m.parquet", stderr=log, stdout=log)
         deadline = time.monotonic() + 120
         while stored(folder) < answers:
             assert process.poll() is None and time.monotonic() < deadline, (folder / "log").read_text()[-3000:]
@@ -137,24 +128,12 @@ def test_killed_twice_it_goes_on_and_equals_an_unbroken_sweep(environment, unbro
 
 
 def test_two_sweeps_may_share_a_store(environment, unbroken, tmp_path):
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "SPRINT_"))}
-    command = [
-        environment.programs / "sprint-lmeval",
-        "sweep",
-        "--store",
-        tmp_path / "s",
-        *MODEL.split(),
-        *TASK.split(),
-    ]
-    started = [
-        subprocess.Popen(
-            [*command, "-o", tmp_path / name], env=clean | environment.variables, stderr=subprocess.DEVNULL
-        )
-        for name in ("a.parquet", "b.parquet")
-    ]
-    assert [process.wait(timeout=200) for process in started] == [0, 0]
-    for name in ("a.parquet", "b.parquet"):
-        assert_equal(OutcomeMatrix.load(tmp_path / name), OutcomeMatrix.load(unbroken))
+    silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    outputs = [tmp_path / "a.parquet", tmp_path / "b.parquet"]
+    processes = [started(environment, output, "--store", tmp_path / "s", **silent) for output in outputs]
+    assert [process.wait(timeout=200) for process in processes] == [0, 0]
+    for output in outputs:
+        assert_equal(OutcomeMatrix.load(output), OutcomeMatrix.load(unbroken))
     with Store.open(tmp_path / "s") as store:
         assert store.count() == 102
 
@@ -213,11 +192,8 @@ def test_equal_questions_are_drawn_once():
 
 WRONG = {
     "another model": ("--model hf --tasks tiny_train_passn", "--model hf-pruned-bon"),
-    "candidates": (
-        "--model hf-pruned-bon --model_args pretrained=tiny,head_masks=L0H0 --tasks tiny_passn",
-        "head_masks=",
-    ),
-    "a limit": ("--model hf-pruned-bon --model_args pretrained=tiny --tasks tiny_passn --limit 4", "--questions N"),
+    "candidates": (f"{TINY},head_masks=L0H0 --tasks tiny_passn", "head_masks="),
+    "a limit": (f"{TINY} --tasks tiny_passn --limit 4", "--questions N"),
     "no such layer": (f"{MODEL} --tasks tiny_passn --layers 7", "the model has layers 0-3"),
     "two tasks": (f"{MODEL} --tasks tiny_passn,tiny_train_passn --questions 2", "name one *_passn task"),
     "more questions": (f"{MODEL} --tasks tiny_passn --questions 6000", "the task has 5000"),
