@@ -167,6 +167,8 @@ class HFPrunedBestOfN(LazyWeights):
         ranked = self._candidates(requests, positions)
         groups = defaultdict(list)  # generation settings -> places in `requests`
         for place, request in enumerate(requests):
+            if positions[place] == 0:
+                self._record.note_prompt(request.args[0], question_of(request))
             groups[json.dumps(request.args[1], sort_keys=True)].append(place)
         responses: list = [None] * len(requests)
         hidden = disable_tqdm or self.rank != 0
@@ -262,7 +264,7 @@ class HFPrunedBestOfN(LazyWeights):
         until = handle_stop_sequences(task.until, eos=self.tok_decode(self.eot_token_id, False))
         self._record.note_settings(recorded(task))
         if isinstance(self.strategy, Selected):
-            self.strategy.warn_of_differences(task_name, self._record.chat_template, recorded(task))
+            self.strategy.warn_of_differences(task_name, self._record, recorded(task))
         return Settings(
             max_new_tokens=task.max_new_tokens,
             until=tuple(until),

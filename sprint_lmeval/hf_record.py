@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
 import logging
 from dataclasses import dataclass, field
@@ -28,16 +29,28 @@ class RunRecord:
         settings: the different generation settings so far, in order.
         n: the different numbers of responses per question.
         cut_prompts: prompts whose left end found no room, by hash.
+        prompt_forms: what stands around the questions in the prompts, by hash; several where examples are drawn anew.
     """
 
     chat_template: bool = False
     settings: list[dict] = field(default_factory=list)
     n: set[int] = field(default_factory=set)
     cut_prompts: set[int] = field(default_factory=set)
+    prompt_forms: set[str] = field(default_factory=set)
 
     def note_settings(self, settings: dict) -> None:
         if settings not in self.settings:
             self.settings.append(settings)
+
+    def note_prompt(self, prompt: str, question: str) -> None:
+        """Note the form of a prompt: instructions, examples and chat template, without the question itself."""
+        form = prompt.replace(question, "\0") if question else prompt
+        self.prompt_forms.add(hashlib.sha256(form.encode("utf-8", "surrogatepass")).hexdigest())
+
+    @property
+    def prompt_form(self) -> str | None:
+        """The one form of all prompts, None where there are several."""
+        return next(iter(self.prompt_forms)) if len(self.prompt_forms) == 1 else None
 
     def note_cut(self, prompt: str, settings: Settings, max_length: int) -> None:
         """Count a prompt that was cut, and say so the first time."""
@@ -61,6 +74,7 @@ class RunRecord:
             "generation": self.settings,
             "cut_prompts": len(self.cut_prompts),
             "chat_template": self.chat_template,
+            "prompt_form": self.prompt_form,
             "checkpoint_generation_config": model.generation_config.to_diff_dict(),
             "architecture": layout.architecture,
             "attention": getattr(model.config, "_attn_implementation", None),

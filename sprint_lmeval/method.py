@@ -95,12 +95,14 @@ class Method(ABC):
     Attributes:
         name: what `--method` and config.json call it.
         summary: one line for cards and help.
-        encodes: whether it reads the question at all.
+        reads: whether it reads the question at all.
+        encodes: whether it reads the question's embedding.
         options: what a user may set; values that are tuples are chosen on the validation part.
     """
 
     name: str
     summary: str
+    reads = True
     encodes = True
     options: dict[str, Option] = {}  # noqa: RUF012
 
@@ -118,6 +120,9 @@ class Method(ABC):
     @abstractmethod
     def shapes(self, m: int, dim: int) -> dict[str, tuple[str, tuple]]:
         """Return name -> (dtype, shape) of the tensors; a letter in a shape stands for any size, alike everywhere."""
+
+    def check(self, tensors: Tensors) -> None:  # noqa: B027  (most have nothing to add)
+        """Raise InputError where values that came from a file could lead astray; shapes are right already."""
 
     def settings(self, options: dict) -> list[dict]:
         """Return the settings to try: every combination of the options that have several values."""

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from sprint_lmeval.coverage import Coverage
 from sprint_lmeval.errors import InputError
 from sprint_lmeval.method import Examples, Method, Option, Tensors
 from sprint_lmeval.set_cover import LONGEST, greedy_cover
@@ -18,7 +19,7 @@ from sprint_lmeval.set_cover import LONGEST, greedy_cover
 class Fixed(Method):
     """One order for every question; the question is not read."""
 
-    encodes = False
+    reads = encodes = False
 
     def order(self, tensors: Tensors, setting: dict, asked: Examples, n: int) -> tuple[np.ndarray, np.ndarray]:
         alike = (len(asked.questions), 1)
@@ -180,7 +181,9 @@ def fit_logistic(features: np.ndarray, targets: np.ndarray, penalty: float) -> t
     return weight.detach().numpy(), bias.detach().numpy()
 
 
-METHODS: dict[str, Method] = {method.name: method for method in (Sprint(), Top(), Cover(), Nearest(), Logistic())}
+METHODS: dict[str, Method] = {
+    method.name: method for method in (Sprint(), Top(), Cover(), Nearest(), Logistic(), Coverage())
+}
 
 
 def method_named(name: object) -> Method:

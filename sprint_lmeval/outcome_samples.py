@@ -197,7 +197,8 @@ def run_facts(results: dict, task: str) -> dict:
     config, of_task = results["config"], results["configs"][task]
     sprint = config.get("sprint") or {}
     arguments = config.get("model_args")
-    kept = {name: sprint.get(name) for name in ("fingerprint", "architecture", "heads_per_layer", "chat_template")}
+    of_sprint = ("fingerprint", "architecture", "heads_per_layer", "chat_template", "prompt_form")
+    kept = {name: sprint.get(name) for name in of_sprint}
     return {
         "model": arguments.get("pretrained") if isinstance(arguments, dict) else arguments,
         "model_args": arguments,

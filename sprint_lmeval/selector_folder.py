@@ -39,7 +39,7 @@ KEYS = {
     "versions": dict,
     "sha256": str,
 }
-DTYPES = {"I64": "int64", "F32": "float32", "F16": "float16", "U8": "uint8"}
+DTYPES = {"I64": "int64", "I32": "int32", "F32": "float32", "F16": "float16", "U8": "uint8"}
 REMEDY = "train it anew with `sprint-lmeval train`, or take an unchanged copy"
 
 
@@ -232,6 +232,7 @@ def _check_tensors(tensors: Tensors, method: Method, config: dict) -> None:
     for name, (dtype, shape) in expected.items():
         _check_shape(name, tensors[name], dtype, shape, sizes)
         _check_values(name, tensors[name], m)
+    method.check(tensors)
 
 
 def _check_shape(name: str, array: np.ndarray, dtype: str, shape: tuple, sizes: dict[str, int]) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from sprint_lmeval.architectures import HeadLayout
 from sprint_lmeval.candidates import Candidate
 from sprint_lmeval.errors import InputError
+from sprint_lmeval.hf_record import RunRecord
 from sprint_lmeval.outcomes import question_hash
 from sprint_lmeval.selector import Selector
 from sprint_lmeval.strategies import Strategy, refuse_too_few
@@ -74,18 +75,19 @@ class Selected(Strategy):
 
     # ---- how the run differs from training ----
 
-    def warn_of_differences(self, task: str | None, chat_template: bool, settings: dict) -> None:
+    def warn_of_differences(self, task: str | None, record: RunRecord, settings: dict) -> None:
         """Say what of this run is not as in the sweep that the selector was trained on.
 
         Args:
             task: name of the task that asks.
-            chat_template: whether the run uses the model's chat template.
+            record: whether the run uses the model's chat template, and the form of its prompts.
             settings: generation settings as results record them.
         """
         trained = self._training("settings")
         pairs = [
             ("task", self._training("evaluate"), str(task).replace("_train_", "_")),
-            ("chat template", self._training("chat_template"), chat_template),
+            ("chat template", self._training("chat_template"), record.chat_template),
+            ("the prompt form (instructions, examples)", self._training("prompt_form"), record.prompt_form),
             *[(key, trained.get(key), settings.get(key)) for key in (trained if isinstance(trained, dict) else ())],
         ]
         for what, then, now in pairs:

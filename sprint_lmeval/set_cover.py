@@ -46,6 +46,31 @@ def greedy_cover(correct: np.ndarray, n: int, weights: np.ndarray | None = None)
     return order, gains
 
 
+def soft_cover(rows: np.ndarray, weights: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Choose n candidates for each case, each the one that adds most to the chance that at least one is right.
+
+    A case is a mixture of rows; within a row candidates are right independently of each other.
+
+    Args:
+        rows: float32 [rows, candidates], chances.
+        weights: float32 [cases, rows], of each row in the case's mixture.
+
+    Returns:
+        order: int64 [cases, n]; gains: float32 [cases, n], the chance that each choice added.
+    """
+    left = weights.astype(np.float32)  # chance of the row, and that everything chosen so far is wrong in it
+    free = np.ones((len(left), rows.shape[1]), bool)
+    order, gains = np.zeros((len(left), n), np.int64), np.zeros((len(left), n), np.float32)
+    cases = np.arange(len(left))
+    for place in range(n):
+        gain = np.where(free, left @ rows, -1)
+        chosen = gain.argmax(axis=1)
+        order[:, place], gains[:, place] = chosen, gain[cases, chosen]
+        free[cases, chosen] = False
+        left *= 1 - rows[:, chosen].T
+    return order, gains
+
+
 def hits(order: np.ndarray, correct: np.ndarray) -> np.ndarray:
     """Return bool [questions, N]: whether any of the first k = 1..N ordered candidates solves the question."""
     return np.logical_or.accumulate(np.take_along_axis(correct, order, axis=1), axis=1)

@@ -27,7 +27,9 @@ from sprint_lmeval.training_matrix import matrix_digest, training_matrix
 log = logging.getLogger(f"lm_eval.{__name__}")
 POOL = "pool"
 VERSIONS_OF = ("numpy", "torch", "sentence-transformers", "safetensors")
-CARRIED = ("task", "task_version", "settings", "chat_template", "num_fewshot", "system_instruction", "dtype", "grader")
+CARRIED = tuple(
+    "task task_version settings chat_template prompt_form num_fewshot system_instruction dtype grader".split()
+)
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,7 @@ def train_selector(
 def selector_of(method: Method, matrix: OutcomeMatrix, encoder: Encoder | None, choices: Choices) -> Selector:
     """Return the method's selector, trained on a matrix that `training_matrix` passed."""
     options = read_options(method, choices.options or {})
-    examples = _examples(matrix, encoder if method.encodes else None)
+    examples = _examples(method, matrix, encoder)
     trained = train(method, examples, options, choices.seed, choices.folds, choices.objective)
     dim = examples.embeddings.shape[1]
     known = {"name": encoder.name, "fingerprint": encoder.fingerprint, "dim": dim} if method.encodes else None
@@ -150,10 +152,13 @@ def _write_text(path: Path, text: str) -> None:
 # ---- from matrix to selector ----
 
 
-def _examples(matrix: OutcomeMatrix, encoder: Encoder | None) -> Examples:
-    if encoder is None:
-        return Examples(("",) * len(matrix.questions), np.zeros((len(matrix.questions), 0), np.float32), matrix.correct)
+def _examples(method: Method, matrix: OutcomeMatrix, encoder: Encoder | None) -> Examples:
+    if not method.reads:
+        texts = ("",) * len(matrix.questions)
+        return Examples(texts, np.zeros((len(texts), 0), np.float32), matrix.correct)
     texts = tuple(question.text for question in matrix.with_texts().questions)
+    if not method.encodes:
+        return Examples(texts, np.zeros((len(texts), 0), np.float32), matrix.correct)
     log.info("encoding %d questions", len(texts))
     return Examples(texts, encoder.encode(texts), matrix.correct)
 

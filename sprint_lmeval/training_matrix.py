@@ -19,6 +19,7 @@ ALIKE = (
     "heads_per_layer",
     "settings",
     "chat_template",
+    "prompt_form",
     "num_fewshot",
     "dtype",
     "grader",

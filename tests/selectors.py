@@ -22,6 +22,7 @@ FACTS = {
     "chat_template": False,
 }
 QUICK = {"sprint": {"epochs": "60", "p": "8"}, "nearest": {"k": "3:8"}}
+QUICK["coverage"] = {"trees": "20", "leaf": "3", "classes": "3"}
 
 
 class KindEncoder:

@@ -8,7 +8,7 @@ from sprint_lmeval.method import Option, fold_indices, read_options
 from sprint_lmeval.methods import METHODS, fit_logistic, method_named
 from tests.selectors import examples, options, outcomes, trained
 
-READERS = [name for name, method in METHODS.items() if method.encodes]
+READERS = [name for name, method in METHODS.items() if method.reads]
 
 
 @pytest.fixture(scope="module", params=METHODS)

@@ -16,6 +16,9 @@ ORDER = """
     training
     set_cover
     method
+    question_features
+    forest
+    coverage
     methods
     selector_card
     selector_folder

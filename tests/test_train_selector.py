@@ -40,7 +40,9 @@ def command(capsys, *arguments: object) -> tuple[int, str]:
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_is_one_command(path, tmp_path, capsys, method, monkeypatch):
     monkeypatch.setattr(Encoder, "find", lambda name=None: KindEncoder())
-    more = {"sprint": ["--set", "epochs=20"], "nearest": ["--set", "k=5"]}.get(method, [])
+    more = {"sprint": ["--set", "epochs=20"], "nearest": ["--set", "k=5"], "coverage": ["--set", "trees=9"]}.get(
+        method, []
+    )
     status, said = command(capsys, path, "--method", method, "-o", tmp_path / "s", "--folds", 3, *more)
     assert status == 0, said
     assert f"{method}, 60 questions x 6 candidates (0 questions unsolved), validation pass@1 " in said
