@@ -167,3 +167,23 @@ def test_contradictions_are_refused(folder, arguments, said):
 def test_no_training_problem_of_the_embedded_model_is_a_test_problem():
     trained = {question_hash(p.question) for p in problems("train")}
     assert not trained & {question_hash(p.question) for p in problems("test")}
+
+
+def test_another_prompt_form_is_told(tmp_path, harness_log):
+    def asked(form: str) -> list[Instance]:
+        made = requests(questions(2, first=500), 1)
+        for instance, text in zip(made, questions(2, first=500), strict=True):
+            instance.arguments = (form.format(text), GREEDY)
+        return made
+
+    lm = model(head_masks="L0H0")
+    lm.generate_until(asked("Question: {}\nAnswer:"))
+    form = lm.get_model_info()["sprint"]["prompt_form"]
+    assert len(form) == 64
+    make_selector("top", prompt_form=form).save_pretrained(tmp_path / "s")
+    lm = model(selector=str(tmp_path / "s"))
+    lm.generate_until(asked("Question: {}\nAnswer:"))
+    assert "the prompt form" not in harness_log.text
+    lm.generate_until(asked("Example.\n\nQuestion: {}\nAnswer:"))
+    assert "was trained with the prompt form (instructions, examples)" in harness_log.text
+    assert lm.get_model_info()["sprint"]["prompt_form"] is None  # several
