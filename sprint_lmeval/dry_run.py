@@ -78,7 +78,7 @@ def ranked(lm, instances: list) -> list[list]:
     n = instances[0].repeats or 1
     if not hasattr(lm, "strategy") or instances[0].request_type != "generate_until":
         return [[None] * n for _ in instances]
-    from sprint_lmeval.hf import question_of
+    from sprint_lmeval.hf_requests import question_of
 
     return lm.strategy.candidates([question_of(instance) for instance in instances], n)
 

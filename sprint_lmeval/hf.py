@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
@@ -19,24 +19,24 @@ from jinja2 import TemplateError
 from lm_eval.models.utils import handle_stop_sequences
 from tqdm import tqdm
 
-from sprint_lmeval.architectures import SUPPORTED
 from sprint_lmeval.candidates import BASE, Candidate
 from sprint_lmeval.errors import InputError, show_one_sentence
 from sprint_lmeval.generation import Response, Row, Settings, generate
 from sprint_lmeval.hf_arguments import check_arguments, default_device
+from sprint_lmeval.hf_checks import check_before_loading, check_selector, check_strategy, passed_self_test
 from sprint_lmeval.hf_record import RunRecord
+from sprint_lmeval.hf_requests import positions_of, question_of
 from sprint_lmeval.hf_settings import altered_decoding, read_settings, recorded
 from sprint_lmeval.kept_judgements import KeptJudgements
 from sprint_lmeval.lazy_weights import LazyWeights
-from sprint_lmeval.pretrained import PAPER_MODEL, config_heads, resolve_pretrained
-from sprint_lmeval.pruning import HeadLayout, check_heads, head_layout, prune_heads
+from sprint_lmeval.pretrained import PAPER_MODEL, resolve_pretrained
+from sprint_lmeval.pruning import head_layout, prune_heads
 from sprint_lmeval.response_text import ResponseText
-from sprint_lmeval.selector_strategy import Selected, SelectorChoice, chosen_selector
-from sprint_lmeval.self_test import SelfTest, self_test
+from sprint_lmeval.selector_strategy import Selected, chosen_selector
 from sprint_lmeval.store import Store
 from sprint_lmeval.store_keys import fingerprint_of, model_facts
 from sprint_lmeval.stored_rows import StoredRows
-from sprint_lmeval.strategies import Sampled, Strategy, Unpruned, build_strategy
+from sprint_lmeval.strategies import Sampled, Unpruned, build_strategy
 
 log = logging.getLogger(f"lm_eval.{__name__}")  # below the harness's, so that its --verbosity counts
 
@@ -61,6 +61,9 @@ class HFPrunedBestOfN(LazyWeights):
             weights are loaded.
     """
 
+    stored: StoredRows | None = None
+    _judgements: KeptJudgements | None = None
+
     def __init__(
         self,
         pretrained: str | torch.nn.Module = PAPER_MODEL,
@@ -84,7 +87,7 @@ class HFPrunedBestOfN(LazyWeights):
             kwargs["device"] = default_device(kwargs.get("device"))
             if kwargs["device"] == "cpu" and int(os.environ.get("WORLD_SIZE", "1")) > 1:
                 os.environ.setdefault("ACCELERATE_USE_CPU", "true")  # else accelerate sees one process of one
-            self._check_before_loading(pretrained, build, kwargs)
+            check_before_loading(pretrained, build, kwargs)
         elif not isinstance(pretrained, torch.nn.Module):
             raise InputError(f"pretrained={pretrained} given, it must be a name, a folder or a loaded model")
         stored = Store.open(store) if store is not None else None
@@ -97,18 +100,15 @@ class HFPrunedBestOfN(LazyWeights):
         self.layout = head_layout(self.model)
         self.strategy = build([layer.heads for layer in self.layout.layers])
         if chosen and (kwargs.get("gguf_file") or not isinstance(pretrained, str)):
-            _check_selector(chosen, pretrained, kwargs, self.layout)
-        _checked_heads(self.layout, self.strategy)
-        self.self_test = _passed(self.model, self.layout) if self.weights_loaded else None
+            check_selector(chosen, pretrained, kwargs, self.layout)
+        check_strategy(self.layout, self.strategy)
+        self.self_test = passed_self_test(self.model, self.layout) if self.weights_loaded else None
         self._record = RunRecord()
         self._fingerprint = partial(fingerprint_of, pretrained, kwargs if isinstance(pretrained, str) else {})
-        self.stored = None if stored is None else self._stored_rows(stored, pretrained, kwargs)
-        self._judgements = None if stored is None else KeptJudgements(stored)
+        if stored is not None:
+            facts = model_facts(pretrained, kwargs, self.model, self.tokenizer, self.device.type)
+            self.stored, self._judgements = StoredRows(stored, facts), KeptJudgements(stored)
         self._log_strategy()
-
-    def _stored_rows(self, store: Store, pretrained: str | torch.nn.Module, kwargs: dict) -> StoredRows:
-        facts = model_facts(pretrained, kwargs, self.model, self.tokenizer, self.device.type)
-        return StoredRows(store, facts)
 
     def load_weights(self) -> None:
         """Load the weights where they were left for later (store=), and test pruning on them."""
@@ -116,19 +116,8 @@ class HFPrunedBestOfN(LazyWeights):
             return
         super().load_weights()
         self.layout = head_layout(self.model)
-        self.self_test = _passed(self.model, self.layout)
+        self.self_test = passed_self_test(self.model, self.layout)
         log.info("self-test %s", self.self_test)
-
-    def _check_before_loading(self, name: str, build, kwargs: dict) -> None:
-        if kwargs.get("gguf_file") or kwargs.get("backend") == "seq2seq":
-            if kwargs.get("backend") == "seq2seq":
-                raise InputError("backend=seq2seq given: only decoder-only models have heads to prune here")
-            return  # the configuration lies inside the weights: checked once they are loaded
-        keys = ("revision", "trust_remote_code", "subfolder", "token", "cache_dir")
-        layout = config_heads(name, **{k: kwargs[k] for k in keys if kwargs.get(k)})
-        if isinstance(build, SelectorChoice):
-            _check_selector(build, name, kwargs, layout)
-        _checked_heads(layout, build([layer.heads for layer in layout.layers]))
 
     def _take_global_rank(self) -> None:
         """Rank and world size over all machines and devices, CPU included; the parent knows local GPUs only."""
@@ -163,7 +152,7 @@ class HFPrunedBestOfN(LazyWeights):
     def generate_until(self, requests: list, disable_tqdm: bool = False) -> list[str]:
         """Return one `ResponseText` per request; the k-th repeat of a document gets its k-th candidate."""
         self._warn_without_chat_template()
-        positions = self._positions(requests)
+        positions = positions_of(requests)
         ranked = self._candidates(requests, positions)
         groups = defaultdict(list)  # generation settings -> places in `requests`
         for place, request in enumerate(requests):
@@ -228,16 +217,6 @@ class HFPrunedBestOfN(LazyWeights):
         )
 
     # ---- which candidate answers which request ----
-
-    @staticmethod
-    def _positions(requests: list) -> list[int]:
-        """The harness repeats one request object N times, and more often to pad a rank: count, modulo N."""
-        seen: Counter = Counter()
-        positions = []
-        for request in requests:
-            positions.append(seen[id(request)] % max(request.repeats or 1, 1))
-            seen[id(request)] += 1
-        return positions
 
     def _candidates(self, requests: list, positions: list[int]) -> list[tuple[Candidate, float | None]]:
         """Return candidate and score of every request; each document is ranked once."""
@@ -352,29 +331,3 @@ class HFPrunedBestOfN(LazyWeights):
         except InputError as error:
             log.warning("the results do not hold the model's fingerprint: %s", error)
             return None
-
-
-def _passed(model: torch.nn.Module, layout: HeadLayout) -> SelfTest:
-    try:
-        return self_test(model, layout)
-    except RuntimeError as error:
-        raise InputError(f"{error}; {SUPPORTED}") from error
-
-
-def _checked_heads(layout: HeadLayout, strategy: Strategy) -> None:
-    try:
-        check_heads(layout, strategy.possible())
-    except ValueError as error:
-        raise InputError(str(error)) from None
-
-
-def _check_selector(
-    chosen: SelectorChoice, pretrained: str | torch.nn.Module, kwargs: dict, layout: HeadLayout
-) -> None:
-    chosen.check_model(layout, partial(fingerprint_of, pretrained, kwargs) if isinstance(pretrained, str) else None)
-
-
-def question_of(request) -> str:
-    """The raw question of a request's document, or its prompt where the document is of a foreign shape."""
-    doc = request.doc if isinstance(request.doc, dict) else {}
-    return next((doc[key] for key in ("question", "problem") if isinstance(doc.get(key), str)), request.args[0])

@@ -12,7 +12,7 @@ from sprint_lmeval.errors import InputError
 from sprint_lmeval.methods import METHODS
 from sprint_lmeval.question_features import FIGURES, FIRST_NUMBERS, features, frequent_words
 from sprint_lmeval.set_cover import soft_cover
-from tests.selectors import examples, make_selector, matrix, outcomes, questions, trained
+from tests.selector_examples import examples, make_selector, matrix, outcomes, questions, trained
 
 # ---- features ----
 

@@ -6,7 +6,7 @@ import pytest
 from sprint_lmeval.errors import InputError
 from sprint_lmeval.method import Option, fold_indices, read_options
 from sprint_lmeval.methods import METHODS, fit_logistic, method_named
-from tests.selectors import examples, options, outcomes, trained
+from tests.selector_examples import examples, options, outcomes, trained
 
 READERS = [name for name, method in METHODS.items() if method.reads]
 

@@ -15,7 +15,7 @@ from sprint_lmeval.methods import METHODS
 from sprint_lmeval.outcomes import question_hash
 from sprint_lmeval.selector import Selector, find_selector, shipped_folder
 from sprint_lmeval.selector_folder import digest
-from tests.selectors import KindEncoder, make_selector, questions
+from tests.selector_examples import KindEncoder, make_selector, questions
 
 
 @pytest.fixture(scope="module", params=METHODS)

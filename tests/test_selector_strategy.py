@@ -15,7 +15,7 @@ from sprint_lmeval.outcomes import question_hash
 from sprint_lmeval.selector import Selector
 from sprint_lmeval.tiny import MODEL_FOLDER
 from sprint_lmeval.tiny.problems import problems
-from tests.selectors import KindEncoder, make_selector, questions
+from tests.selector_examples import KindEncoder, make_selector, questions
 
 GREEDY = {"until": ["\nQuestion:"], "max_gen_toks": 20, "do_sample": False, "temperature": 0.0}
 

@@ -54,6 +54,7 @@ ORDER = """
     fingerprint
     store
     kept_judgements
+    hf_record
     selector_strategy
     training_matrix
     train_selector
@@ -62,7 +63,8 @@ ORDER = """
     store_keys
     stored_rows
     lazy_weights
-    hf_record
+    hf_checks
+    hf_requests
     hf
     tiny.evaluate
     head_listing

@@ -71,9 +71,7 @@ def test_an_evaluation_reuses_a_sweep_and_gives_the_same_verdicts(environment, u
     arguments = f"--model_args pretrained=tiny,dtype=float32,head_masks=L3H1:base:L1H0,store={store}"
     matrix = OutcomeMatrix.load(unbroken)
     chosen = json.dumps({"tiny_train_passn": [int(q.id.removeprefix("train-")) for q in matrix.questions[:4]]})
-    options = (
-        f"-n 3 --model hf-pruned-bon {arguments} --device cpu --tasks tiny_train_passn --log_samples --output_path"
-    )
+    options = f"-n 3 --model hf-pruned-bon {arguments} --device cpu --tasks tiny_train_passn --log_samples"
     command = ["sprint-lmeval", "run", *options.split(), "--output_path", str(tmp_path), "--samples", chosen]
     done = environment.run(command, tmp_path)
     assert done.returncode == 0, done.stderr[-3000:]

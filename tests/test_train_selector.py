@@ -14,7 +14,7 @@ from sprint_lmeval.outcomes import OutcomeMatrix
 from sprint_lmeval.selector import Selector
 from sprint_lmeval.train_selector import Choices, train_selector
 from sprint_lmeval.training_matrix import join, matrix_digest, training_matrix
-from tests.selectors import KindEncoder, matrix, questions
+from tests.selector_examples import KindEncoder, matrix, questions
 
 
 @pytest.fixture
