@@ -1,5 +1,6 @@
 """Fingerprints: the same for the same model anywhere, another one for any other, and every file read once."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -94,6 +95,20 @@ def test_the_hub_cache_names_its_files_by_their_content(tmp_path):
     link.parent.mkdir()
     link.symlink_to(blob)
     assert file_sha256(str(link)) == "ab" * 32
+
+
+def test_a_model_of_the_hub_is_the_same_as_its_folder(tmp_path):
+    """As the hub's client lays it out: a branch names a commit, whose files are links to blobs."""
+    repository = tmp_path / "models--own--tiny"
+    commit = repository / "snapshots" / ("a" * 40)
+    for made in (repository / "refs", repository / "blobs", commit):
+        made.mkdir(parents=True)
+    (repository / "refs" / "main").write_text(commit.name)
+    for file in (MODEL_FOLDER / "config.json", MODEL_FOLDER / "model.safetensors"):
+        blob = repository / "blobs" / hashlib.sha256(file.read_bytes()).hexdigest()
+        shutil.copy(file, blob)
+        (commit / file.name).symlink_to(blob)
+    assert model_fingerprint("own/tiny", cache_dir=str(tmp_path), local_files_only=True) == model_fingerprint("tiny")
 
 
 def test_a_loaded_model_is_known_by_its_tensors():

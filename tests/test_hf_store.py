@@ -143,6 +143,23 @@ def test_a_stand_in_that_promised_another_model_is_refused(path, monkeypatch):
         lm.generate_until(requests(1))
 
 
+def test_an_adapter_has_answers_of_its_own(path, tmp_path):
+    peft = pytest.importorskip("peft")
+    torch.manual_seed(0)
+    for name in ("one", "two"):
+        config = peft.LoraConfig(r=4, target_modules=["o_proj"], init_lora_weights=False, task_type="CAUSAL_LM")
+        adapted = peft.get_peft_model(AutoModelForCausalLM.from_pretrained(MODEL_FOLDER), config)
+        adapted.save_pretrained(tmp_path / name)
+    plain = answered(model(head_masks="L1H2", store=path), requests(1))
+    one = answered(model(head_masks="L1H2", store=path, peft=str(tmp_path / "one")), requests(1))
+    two = model(head_masks="L1H2", store=path, peft=str(tmp_path / "two"))
+    assert plain != one == answered(model(head_masks="L1H2", peft=str(tmp_path / "one")), requests(1))
+    answered(two, requests(1))
+    assert two.stored.described()["reused"] == 0
+    again = model(head_masks="L1H2", store=path, peft=str(tmp_path / "one"))
+    assert answered(again, requests(1)) == one and not again.weights_loaded
+
+
 # ---- keys ----
 
 FACTS = {"fingerprint": "a", "dtype": "torch.float32", "attention": "sdpa", "arguments": {}}

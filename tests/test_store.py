@@ -191,9 +191,10 @@ def test_a_judgement_of_another_word_is_refused(path):
         store.judgements([key(1)])
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anything")
-def test_a_read_only_file_is_refused(path):
+def test_a_read_only_file_is_refused(path, monkeypatch):
     Store.open(path).close()
     path.chmod(0o444)
+    if os.geteuid() == 0:  # who may write anything
+        monkeypatch.setattr(os, "access", lambda *_: False)
     with pytest.raises(InputError, match="may not be written"):
         Store.open(path)
