@@ -1,4 +1,4 @@
-"""Greedy decoding of many (prompt, candidate) rows in few forward passes; the text of each is its own.
+"""Decoding of many (prompt, candidate) rows in few forward passes; the text of each is its own.
 
 One pool of rows is in flight. A finished row's place is taken by the next one at once, so no batch waits for its
 longest row. Each pass verifies guesses taken from what siblings have written (`drafts.py`); prompts and the common part
@@ -11,15 +11,14 @@ import logging
 from collections import deque
 from collections.abc import Iterator, Sequence
 
-import torch
-from transformers import PreTrainedTokenizerBase, RepetitionPenaltyLogitsProcessor
+from transformers import PreTrainedTokenizerBase
 
 from sprint_lmeval.drafts import LONGEST_DRAFT, Record, worthwhile
 from sprint_lmeval.passes import Passes
 from sprint_lmeval.question_rows import ActiveRow, Ends, Question
 from sprint_lmeval.row_cache import Parts
 from sprint_lmeval.rows import Response, Row, Settings, response_of
-from sprint_lmeval.shared_reading import SharedReading, agreeing
+from sprint_lmeval.shared_reading import Choose, SharedReading, agreeing
 
 log = logging.getLogger(f"lm_eval.{__name__}")
 WORTH_FOLLOWING = 2  # rows of a question beside the leading one, from which on its text is read along
@@ -37,13 +36,13 @@ class Pool:
         end_tokens: list[int],
         questions: Sequence[Question],
         rows: int,
-        repetition_penalty: float = 1.0,
+        choose: Choose,
     ) -> None:
         self.passes, self.tokenizer, self.settings, self.end_tokens = passes, tokenizer, settings, end_tokens
         self.waiting, self.followed = deque(questions), deque()
-        self.penalty = RepetitionPenaltyLogitsProcessor(repetition_penalty) if repetition_penalty != 1.0 else None
         self.ends = Ends(tokenizer, end_tokens, settings.until, settings.max_new_tokens)
-        self.reading = SharedReading(passes, self.choose, self.ends, questions)
+        self.choose = choose
+        self.reading = SharedReading(passes, choose, self.ends, questions)
         self.leading: list[Question] = []
         self.active: list[ActiveRow] = []
         self.parked: deque[tuple[ActiveRow, Parts]] = deque()
@@ -123,8 +122,7 @@ class Pool:
             for row, (guessed, _) in zip(self.active, drafts, strict=True)
         ]
         logits = self.passes.run(self.cache, tokens, [row.row.candidate for row in self.active], width)
-        before = [row.tokens for row in self.active] if self.penalty else []
-        chosen = self.choose(logits, before, [line[1:] for line in tokens])
+        chosen = self.choose(logits, self.active, [line[1:] for line in tokens])
         for place, (row, (guessed, orders)) in enumerate(zip(self.active, drafts, strict=True)):
             same = agreeing(chosen[place], guessed)
             self.record.note(orders, same)
@@ -156,15 +154,3 @@ class Pool:
                     self.cache.move(len(self.active), place)
                     self.active[place] = last
         return finished
-
-    def choose(self, logits: torch.Tensor, before: list[list[int]], read: list[list[int]]) -> list[list[int]]:
-        """Return the best token at each place [rows, n], after the repetition penalty where there is one."""
-        if self.penalty is None:
-            return logits.argmax(-1).tolist()
-        chosen = []
-        for row, scores in enumerate(logits):
-            ids = torch.tensor([before[row] + read[row]], device=logits.device)
-            seen = len(before[row])
-            steps = [self.penalty(ids[:, : seen + i], scores[None, i].float()).argmax() for i in range(len(scores))]
-            chosen.append(torch.stack(steps).tolist())
-        return chosen

@@ -1,9 +1,8 @@
 """Rows (prompt, candidate) in, responses out: many sub-models decoded in shared batches.
 
 Every row is decoded under its own candidate's mask, greedily or with a seed of its own, so its text is the text of that
-row alone: token-identical in float32, except where the two best logits nearly tie. Greedy rows go the fast way
-(`decoding.py`) where the model and the settings allow it; samples, and everything else, through transformers' own
-`generate` (`plain_generation.py`).
+row alone: token-identical in float32, except where two choices nearly tie. Rows go the fast way (`decoding.py`) where
+the model and the settings allow it, and else through transformers' own `generate` (`plain_generation.py`).
 """
 
 from __future__ import annotations
@@ -23,6 +22,7 @@ from sprint_lmeval.plain_generation import generate_batch
 from sprint_lmeval.pruning import HeadLayout, head_layout
 from sprint_lmeval.question_rows import Question
 from sprint_lmeval.rows import Response, Row, Settings, encode, end_token_ids
+from sprint_lmeval.token_choice import TokenChoice
 
 log = logging.getLogger(f"lm_eval.{__name__}")  # below the harness's, so that its --verbosity counts
 __all__ = ["Response", "Row", "Settings", "end_token_ids", "generate"]
@@ -57,8 +57,6 @@ def generate(
 
 
 def _may_be_fast(model, layout, settings, rows, prompts) -> bool:
-    if rows[0].seed is not None:
-        return False
     longest = max(map(len, prompts.values())) + settings.max_new_tokens
     reason = obstacle(model, layout, settings, longest)
     if reason:
@@ -79,6 +77,6 @@ def _fast(model, tokenizer, rows, prompts, settings, layout) -> Iterator[tuple[R
     questions = [Question(prompts[prompt], group) for prompt, group in grouped.items()]
     longest = max(map(len, prompts.values())) + settings.max_new_tokens
     ends = end_token_ids(model, tokenizer, settings.until)
-    penalty = repetition_penalty(model, settings)
+    choose = TokenChoice(settings, repetition_penalty(model, settings))
     passes = Passes(model, layout, longest)
-    yield from Pool(passes, tokenizer, settings, ends, questions, settings.batch_size, penalty).run()
+    yield from Pool(passes, tokenizer, settings, ends, questions, settings.batch_size, choose).run()

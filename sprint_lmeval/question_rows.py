@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
@@ -88,6 +89,7 @@ class ActiveRow:
         context: how many of `written` belong to the prompt.
         stopped: how many new tokens it had when a stop string was complete.
         finished: whether its text is whole.
+        stream: of a sampled row, its random numbers, one for each token; `drawn` are those so far.
     """
 
     row: Row
@@ -96,11 +98,14 @@ class ActiveRow:
     context: int
     stopped: int | None = None
     finished: bool = False
+    stream: random.Random | None = None
+    drawn: list[float] = field(default_factory=list)
 
     @classmethod
     def begin(cls, row: Row, question: Question) -> ActiveRow:
         tail = question.prompt[-ORDERS[0] :]
-        return cls(row, question, list(tail), len(tail))
+        stream = None if row.seed is None else random.Random(row.seed)
+        return cls(row, question, list(tail), len(tail), stream=stream)
 
     @property
     def new(self) -> list[int]:
@@ -115,6 +120,13 @@ class ActiveRow:
     def tokens(self) -> list[int]:
         """The whole prompt and everything new."""
         return self.question.prompt + self.new
+
+    def numbers(self, count: int) -> list[float]:
+        """Return the random numbers of the next `count` tokens: the same, however often a token is guessed at."""
+        written = len(self.written) - self.context
+        while len(self.drawn) < written + count:
+            self.drawn.append(self.stream.random())
+        return self.drawn[written : written + count]
 
     def advance(self, tokens: Sequence[int], ends: Ends) -> None:
         """Write tokens up to where the text ends, and let the siblings know them."""

@@ -1,12 +1,14 @@
 """Multinomial sampling with one seed per row: a row's text does not depend on its batch, its rank or its neighbours.
 
-In: next-token scores. Out: scores in which only the drawn token is left, so that greedy selection takes it.
-Temperature, top-k and top-p are transformers' own warpers, in transformers' own order.
+In: next-token scores and the row's own stream of random numbers, one number a token. Out: the drawn tokens; or, for
+transformers' `generate`, scores in which only the drawn token is left, so that greedy selection takes it. Temperature,
+top-k and top-p are transformers' own warpers, in transformers' own order.
 """
 
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 
 import torch
 from transformers import LogitsProcessor, TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
@@ -14,37 +16,51 @@ from transformers import LogitsProcessor, TemperatureLogitsWarper, TopKLogitsWar
 BLOCK = 1024  # tokens
 
 
-class RowSampler(LogitsProcessor):
-    """Draws each row's next token from its own stream of random numbers.
+class Multinomial:
+    """Draws tokens after temperature, top-k and top-p.
 
     Args:
-        seeds: one per row; row i draws what a batch of row i alone would draw.
         temperature: above 0.
         top_k: keep the k most probable tokens; 0 keeps all.
         top_p: keep the most probable tokens up to this mass; 1.0 keeps all.
     """
 
-    def __init__(self, seeds: list[int], temperature: float, top_k: int = 0, top_p: float = 1.0) -> None:
-        self.streams = [random.Random(seed) for seed in seeds]
+    def __init__(self, temperature: float, top_k: int = 0, top_p: float = 1.0) -> None:
         self.warpers = [TemperatureLogitsWarper(float(temperature))]
         if top_k:
             self.warpers.append(TopKLogitsWarper(int(top_k)))
         if top_p < 1.0:
             self.warpers.append(TopPLogitsWarper(float(top_p)))
 
+    def draw(self, scores: torch.Tensor, uniform: Sequence[float]) -> torch.Tensor:
+        """Return the tokens [rows, 1] that numbers in [0, 1), one a row, draw from `scores` [rows, vocabulary]."""
+        scores = scores.float()
+        for warper in self.warpers:
+            scores = warper(None, scores)
+        return _drawn(scores.softmax(-1), torch.tensor(uniform, dtype=torch.float64)[:, None])
+
+
+class RowSampler(LogitsProcessor):
+    """Draws each row's next token from its own stream of random numbers.
+
+    Args:
+        seeds: one per row; row i draws what a batch of row i alone would draw.
+        temperature, top_k, top_p: of `Multinomial`.
+    """
+
+    def __init__(self, seeds: list[int], temperature: float, top_k: int = 0, top_p: float = 1.0) -> None:
+        self.streams = [random.Random(seed) for seed in seeds]
+        self.multinomial = Multinomial(temperature, top_k, top_p)
+
     def of_rows(self, places: list[int]) -> RowSampler:
         """Return a sampler of some of the rows, which go on drawing where they are."""
         copy = RowSampler([], 1.0)
-        copy.warpers, copy.streams = self.warpers, [self.streams[place] for place in places]
+        copy.multinomial, copy.streams = self.multinomial, [self.streams[place] for place in places]
         return copy
 
     def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
-        scores = scores.float()  # [rows, vocabulary]
-        for warper in self.warpers:
-            scores = warper(input_ids, scores)
-        uniform = torch.tensor([[s.random()] for s in self.streams], dtype=torch.float64)
-        drawn = _drawn(scores.softmax(-1), uniform)
-        return torch.full_like(scores, -torch.inf).scatter(-1, drawn, 0.0)
+        drawn = self.multinomial.draw(scores, [s.random() for s in self.streams])  # scores: [rows, vocabulary]
+        return torch.full_like(scores.float(), -torch.inf).scatter(-1, drawn, 0.0)
 
 
 def _drawn(probabilities: torch.Tensor, uniform: torch.Tensor) -> torch.Tensor:

@@ -26,8 +26,8 @@ KEPT_START_BYTES = 256 << 20
 LOGITS_BYTES = 128 << 20
 PASS_TOKENS = 4096  # most tokens in one pass, which bounds its intermediate values
 
-# (logits [rows, n, vocabulary], per row the tokens before the first of the n, per row the n - 1 tokens read after it)
-Choose = Callable[[torch.Tensor, list[list[int]], list[list[int]]], list[list[int]]]
+# (logits [rows, n, vocabulary] of each row's next tokens, the rows, per row n - 1 tokens that may come) -> tokens [rows, n]
+Choose = Callable[[torch.Tensor, list[ActiveRow], list[list[int]]], list[list[int]]]
 
 
 class SharedReading:
@@ -70,8 +70,8 @@ class SharedReading:
                 logits = self.passes.run(
                     cache, [tokens[read:until]] * len(active), [a.row.candidate for a in active], more + 1
                 )
-            before, expected = tokens[: until - more], lead[agreed : agreed + more + 1]
-            chosen = self.choose(logits, [before] * len(active), [expected[:more]] * len(active))
+            expected = lead[agreed : agreed + more + 1]
+            chosen = self.choose(logits, active, [expected[:more]] * len(active))
             cache.lengths[: len(active)] = until
             staying = []
             for place, (row, tokens_chosen) in enumerate(zip(active, chosen, strict=True)):

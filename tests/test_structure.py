@@ -29,6 +29,17 @@ ORDER = """
     strategies
     stopping
     row_sampling
+    rows
+    row_cache
+    grouped_attention
+    passes
+    drafts
+    question_rows
+    shared_reading
+    token_choice
+    decoding
+    fast_way
+    plain_generation
     generation
     response_text
     numerals
