@@ -81,6 +81,7 @@ def test_an_evaluation_reuses_a_sweep_and_gives_the_same_verdicts(environment, u
     part = OutcomeMatrix.load(tmp_path / "e.parquet")
     expected = matrix.select(range(4), part.candidates).without_texts()
     assert_equal(part, OutcomeMatrix(**{**vars_of(expected), "facts": part.facts}))
+    assert part.with_texts().questions == matrix.questions[:4]  # from the documents of the task
     same = ("model", "fingerprint", "heads_per_layer", "architecture", "settings", "chat_template", "grader", "dtype")
     assert [part.facts[name] for name in same] == [matrix.facts[name] for name in same]
 
