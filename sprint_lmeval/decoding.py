@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 
 from transformers import PreTrainedTokenizerBase
 
-from sprint_lmeval.drafts import LONGEST_DRAFT, Record, worthwhile
+from sprint_lmeval.drafts import LONGEST_DRAFT, Record, Siblings, worthwhile
 from sprint_lmeval.passes import Passes
 from sprint_lmeval.question_rows import ActiveRow, Ends, Question
 from sprint_lmeval.row_cache import Parts
@@ -107,6 +107,9 @@ class Pool:
         if row is row.question.leader:
             self.leading.remove(row.question)
             self.followed.append(row.question)
+        row.question.unfinished -= 1
+        if not row.question.unfinished:  # nobody guesses from it again
+            row.question.siblings, row.question.leader, row.question.trunk = Siblings(), None, None
 
     def _response(self, row: ActiveRow) -> tuple[Row, Response]:
         return row.row, response_of(self.tokenizer, row.new, row.stopped, self.end_tokens, self.settings)
@@ -135,9 +138,10 @@ class Pool:
         rows, free = len(self.active), self.passes.free_tokens
         if max(chances.values()) <= rows / (free + rows):  # then even a sure second token costs more than it brings
             return [([], [])] * rows
+        longest = min(LONGEST_DRAFT, self.passes.most_logits(rows) - 1)
         limit = self.settings.max_new_tokens
         drafts = [
-            row.question.siblings.guess(row.written, min(LONGEST_DRAFT, limit - len(row.new) - 1), chances)
+            row.question.siblings.guess(row.written, min(longest, limit - len(row.new) - 1), chances)
             for row in self.active
         ]
         count = worthwhile([orders for _, orders in drafts], chances, free)

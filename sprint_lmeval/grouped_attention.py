@@ -30,7 +30,7 @@ def grouped_attention(
     scaling: float | None = None,
     **kwargs,
 ) -> tuple[torch.Tensor, None]:
-    """Take query [rows, heads, tokens, dim], key and value [rows, key heads, places, dim], mask [rows, 1, tokens, places].
+    """Take query [rows, heads, tokens, dim], key, value [rows, key heads, places, dim], mask [rows, 1, tokens, places].
 
     Returns [rows, tokens, heads, dim], as transformers' attention functions do.
     """

@@ -19,6 +19,8 @@ from sprint_lmeval.grouped_attention import grouped
 from sprint_lmeval.pruning import prune_heads
 from sprint_lmeval.row_cache import RowCache
 
+LOGITS_BYTES = 256 << 20  # in one pass; with 150,000 tokens in a vocabulary they outgrow everything else
+
 
 class Passes:
     """The passes of one model; `longest` is the highest number of places that any row may have."""
@@ -28,7 +30,11 @@ class Passes:
         self.layers = decoder_layers(model)
         self.additive = getattr(model.config, "_attn_implementation", None) != "sdpa"
         self.free_tokens = free_tokens_of(model)
-        self.bytes_per_logits = text_config(model.config).vocab_size * model.dtype.itemsize
+        self._bytes_per_logits = text_config(model.config).vocab_size * model.dtype.itemsize
+
+    def most_logits(self, rows: int) -> int:
+        """Return how many places of each of `rows` rows may have logits in one pass; at least 1."""
+        return max(1, LOGITS_BYTES // (rows * self._bytes_per_logits))
 
     def cache(self, rows: int) -> RowCache:
         return RowCache(len(self.layers), rows)
@@ -65,14 +71,14 @@ class Passes:
 
     @contextmanager
     def capturing(self, before: Sequence[int]) -> Iterator[dict[int, torch.Tensor]]:
-        """Within the block, what enters layers `before` is left in the dict; from the highest of them on nothing runs."""
+        """Within the block, what enters layers `before` is left in the dict; from the highest of them on none runs."""
         captured: dict[int, torch.Tensor] = {}
         hooks = [
             self.layers[number].register_forward_pre_hook(_keep(captured, number), with_kwargs=True)
             for number in before
         ]
         try:
-            with _stubs({layer: _same for layer in self.layers[max(before, default=0) :]}):
+            with _stubs(dict.fromkeys(self.layers[max(before, default=0) :], _same)):
                 yield captured
         finally:
             for hook in hooks:
@@ -81,7 +87,7 @@ class Passes:
     @contextmanager
     def beginning_at(self, number: int, hidden: torch.Tensor) -> Iterator[None]:
         """Within the block, passes begin at layer `number` with `hidden` [rows, tokens, width] as its input."""
-        stubs = {layer: _same for layer in self.layers[:number]}
+        stubs = dict.fromkeys(self.layers[:number], _same)
         if number:
             stubs[self.layers[number - 1]] = lambda *args, **kwargs: hidden
         with _stubs(stubs):

@@ -45,6 +45,7 @@ class Question:
         siblings: what its rows have written so far.
         leader: the first row, once it is begun.
         trunk: of prompt and lead, while followers need it.
+        unfinished: how many of its rows have no whole text yet.
     """
 
     prompt: list[int]
@@ -52,6 +53,10 @@ class Question:
     siblings: Siblings = field(default_factory=Siblings)
     leader: ActiveRow | None = None
     trunk: Trunk | None = None
+    unfinished: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.unfinished = len(self.rows)
 
     @property
     def lead(self) -> list[int]:

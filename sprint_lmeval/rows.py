@@ -1,4 +1,4 @@
-"""What generation is about: a `Row` is one text to write, a `Response` what became of it, `Settings` how it is decoded."""
+"""What generation is about: a `Row` is a text to write, a `Response` what became of it, `Settings` how it is decoded."""
 
 from __future__ import annotations
 

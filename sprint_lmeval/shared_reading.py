@@ -23,10 +23,9 @@ from sprint_lmeval.rows import Row
 FIRST_PIECE, LONGEST_PIECE = 16, 128  # tokens of the leading answer per pass; each piece is twice the one before
 LEAST_SHARED_START = 16  # tokens from which on a common beginning is kept
 KEPT_START_BYTES = 256 << 20
-LOGITS_BYTES = 128 << 20
 PASS_TOKENS = 4096  # most tokens in one pass, which bounds its intermediate values
 
-# (logits [rows, n, vocabulary] of each row's next tokens, the rows, per row n - 1 tokens that may come) -> tokens [rows, n]
+# (logits [rows, n, vocabulary] of the rows' next tokens, the rows, per row n - 1 tokens that may come) -> [rows, n]
 Choose = Callable[[torch.Tensor, list[ActiveRow], list[list[int]]], list[list[int]]]
 
 
@@ -64,7 +63,7 @@ class SharedReading:
         lead = question.lead
         tokens, agreed, read, piece = question.prompt + lead, 0, len(self.start), FIRST_PIECE
         while active:
-            more = max(0, min(piece, self._most_logits(len(active)) - 1, len(lead) - agreed - 1))
+            more = max(0, min(piece, self.passes.most_logits(len(active)) - 1, len(lead) - agreed - 1))
             until = len(question.prompt) + agreed + more
             with self._beginning(trunk, layer, read, until, len(active)):
                 logits = self.passes.run(
@@ -86,9 +85,6 @@ class SharedReading:
 
     def _layer(self, rows: Sequence[Row]) -> int:
         return min(self.last, *map(first_pruned, rows))
-
-    def _most_logits(self, rows: int) -> int:
-        return max(1, LOGITS_BYTES // (rows * self.passes.bytes_per_logits))
 
     def _beginning(
         self, trunk: Trunk | None, layer: int, read: int, until: int, rows: int
