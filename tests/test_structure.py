@@ -85,7 +85,7 @@ ORDER = """
     cli
     __main__
 """.split()
-WITHOUT_TORCH = ("candidates", "encoder", "errors", "autoload", "strategies", "cli", "tiny", "tiny.families", "tiny.problems")
+WITHOUT_TORCH = "candidates encoder errors autoload strategies cli tiny tiny.families tiny.problems".split()
 FORBIDDEN_THERE = {"torch", "transformers", "lm_eval", "datasets", "accelerate", "numpy"}
 
 
