@@ -34,11 +34,9 @@ class Siblings:
         """Return up to `limit` guessed tokens and the context length that each comes from."""
         written, orders, chance = list(tokens[-ORDERS[0] :]), [], 1.0
         while len(orders) < limit:
-            for order in ORDERS:
-                token = self.next.get(tuple(written[-order:]))
-                if token is not None:
-                    break
-            else:
+            known = ((o, self.next.get(tuple(written[-o:]))) for o in ORDERS if o <= len(written))
+            order, token = next(((o, token) for o, token in known if token is not None), (0, None))
+            if token is None:
                 break
             chance *= chances[order]
             if chance < LEAST_CHANCE:

@@ -30,6 +30,7 @@ HARMLESS = frozenset(
 )
 TOLERANCE = {torch.float32: 5e-3, torch.float64: 5e-3}  # of the logits' spread; 16-bit numbers are coarser:
 COARSE_TOLERANCE = 0.25
+COMPARED_TOKENS = 12
 _checked: WeakKeyDictionary = WeakKeyDictionary()
 
 
@@ -67,7 +68,7 @@ def _of_attention(model: PreTrainedModel, longest: int) -> str | None:
     if kinds - {"full_attention", "sliding_attention"}:
         return f"it has layers of kind {', '.join(sorted(kinds - {'full_attention', 'sliding_attention'}))}"
     window = getattr(config, "sliding_window", None)
-    if window and longest > window and (not kinds or "sliding_attention" in kinds):
+    if window and max(longest, COMPARED_TOKENS) > window and (not kinds or "sliding_attention" in kinds):
         return f"its window of {window} tokens is shorter than prompt and response, {longest}"
     return None
 
@@ -87,7 +88,7 @@ def _of_comparison(model: PreTrainedModel, layout: HeadLayout) -> str | None:
 @torch.inference_mode()
 def _largest_difference(model: PreTrainedModel, layout: HeadLayout) -> float:
     """Read three rows in uneven steps, and once from the middle of the model; compare with each row alone."""
-    passes, last = Passes(model, layout, longest=12), len(layout.layers) - 1
+    passes, last = Passes(model, layout, COMPARED_TOKENS), len(layout.layers) - 1
     candidates = [BASE, Candidate(((last, 0),)), Candidate(((last // 2, 0), (last, 0)))]
     draw = torch.Generator().manual_seed(0)
     tokens = torch.randint(text_config(model.config).vocab_size, (3, 9), generator=draw).tolist()
