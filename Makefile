@@ -9,7 +9,7 @@ JOBS ?= 2
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
-BENCHMARKS := startup pruning_mask answers against_hf
+BENCHMARKS := startup pruning_mask answers against_hf generation
 OFFLINE := HF_HUB_OFFLINE=1 HF_DATASETS_OFFLINE=1
 # Without this, the threads of two busy processes wait for each other by spinning.
 export OMP_WAIT_POLICY ?= passive
@@ -41,6 +41,7 @@ wheel: $(READY)
 
 results: $(READY)
 	$(BIN)/python results/table.py --check
+	$(BIN)/python results/sprint/tables.py --check
 
 bench: $(READY)
 	@for name in $(BENCHMARKS); do \

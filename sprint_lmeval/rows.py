@@ -1,4 +1,4 @@
-"""What generation is about: a `Row` is a text to write, a `Response` what became of it, `Settings` how it is decoded."""
+"""What generation is about: a `Row` is a text to write, a `Response` what became of it, `Settings` how to decode it."""
 
 from __future__ import annotations
 

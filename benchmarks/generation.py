@@ -1,0 +1,210 @@
+"""How fast many pruned variants are decoded, against the paper's procedure and against one mixed batch after another.
+
+    python -m benchmarks.generation                                            # embedded model, every head
+    python -m benchmarks.generation --model FOLDER --dtype bfloat16 --layers 8,12 --questions 16 --max-new-tokens 256 \
+        --task gsm8k --chat          # or --shots 3; SPRINT_DATA_DIR as in the README
+
+A: for each candidate, `generate` over all questions in batches of 16 with one mask (the paper's procedure).
+B: rows of all candidates mixed, in batches of 64, through `generate`.
+Each way runs in a process of its own, in turns, `--repeats` times; medians. Prefill: the rate at which the same model
+reads prompts, which bounds everything. Memory: the highest resident size of the process.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from itertools import islice
+
+WAYS = ("ours", "A", "B")
+STOPS = ("\nQuestion:", "<|endoftext|>", "<|im_end|>", "</s>")
+
+
+def main() -> None:
+    options = parser().parse_args()
+    if options.only:
+        print(json.dumps(measured(options)))
+        return
+    runs: dict[str, list[dict]] = {way: [] for way in (*WAYS, "prefill")}
+    for turn in range(options.repeats):
+        for way in (*WAYS, "prefill"):
+            runs[way].append(in_a_process(way))
+            print(f"{turn + 1}. {way}: {runs[way][-1]['seconds']:.1f} s", file=sys.stderr, flush=True)
+    print(report(options, runs))
+
+
+def parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="tiny")
+    parser.add_argument("--dtype", default="float32")
+    parser.add_argument("--task", choices=("tiny", "gsm8k"), default="tiny")
+    parser.add_argument("--questions", type=int, default=200)
+    parser.add_argument("--layers", default="all")
+    parser.add_argument("--heads", type=int, help="only the first so many heads of each layer")
+    parser.add_argument("--max-new-tokens", type=int, default=160)
+    parser.add_argument("--shots", type=int, default=0)
+    parser.add_argument("--chat", action="store_true")
+    parser.add_argument("--batch-size", type=int, default=128, help="rows in flight of ours")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--only", choices=(*WAYS, "prefill"), help=argparse.SUPPRESS)
+    return parser
+
+
+def in_a_process(way: str) -> dict:
+    command = [sys.executable, "-m", "benchmarks.generation", *sys.argv[1:], "--only", way]
+    output = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True).stdout
+    return json.loads(output.splitlines()[-1])
+
+
+def measured(options: argparse.Namespace) -> dict:
+    """Load, warm up on a few rows, run one way; returns seconds, tokens, texts and memory."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from sprint_lmeval.generation import Row, Settings
+    from sprint_lmeval.pretrained import resolve_pretrained
+
+    folder = resolve_pretrained(options.model)
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, options.dtype)).eval()
+    model.to("cuda" if torch.cuda.is_available() else "cpu")
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    prompts = prompts_of(options, tokenizer)
+    if options.only == "prefill":
+        return prefill(model, tokenizer, prompts)
+    rows = [Row(prompt, candidate) for candidate in candidates_of(options, model) for prompt in prompts]
+    settings = Settings(options.max_new_tokens, STOPS, options.batch_size)
+    way = {"ours": ours, "A": procedure_of_the_paper, "B": mixed_batches}[options.only]
+    dict(way(model, tokenizer, rows[:2], settings))
+    started = time.perf_counter()
+    found = dict(way(model, tokenizer, rows, settings))
+    seconds = time.perf_counter() - started
+    texts = [found[row].text for row in rows]
+    tokens = sum(response.new_tokens for response in found.values())
+    return {"seconds": seconds, "tokens": tokens, "rows": len(rows), "texts": texts, "memory": peak_memory()}
+
+
+def prompts_of(options: argparse.Namespace, tokenizer) -> list[str]:
+    from sprint_lmeval.fewshot import gsm8k_examples
+    from sprint_lmeval.tiny.problems import problems
+
+    if options.task == "tiny":
+        return [problem.prompt for problem in problems("train")[: options.questions]]
+    with open(os.path.join(os.environ["SPRINT_DATA_DIR"], "gsm8k", "train.jsonl"), encoding="utf-8") as lines:
+        questions = [json.loads(line)["question"] for line in islice(lines, options.questions)]
+    shots = "".join(
+        f"Question: {e['question']}\nAnswer: {e['solution']}\nThe answer is \\boxed{{{e['answer']}}}.\n\n"
+        for e in list(gsm8k_examples())[: options.shots]
+    )
+    if not options.chat:
+        return [f"{shots}Question: {question}\nAnswer:" for question in questions]
+    ask = "Please reason step by step, and put your final answer within \\boxed{}."
+    turns = [[{"role": "user", "content": f"{shots}{question}\n\n{ask}"}] for question in questions]
+    return [tokenizer.apply_chat_template(turn, tokenize=False, add_generation_prompt=True) for turn in turns]
+
+
+def candidates_of(options: argparse.Namespace, model) -> list:
+    from sprint_lmeval.candidates import BASE, Candidate
+    from sprint_lmeval.pruning import head_layout
+
+    heads = [layer.heads for layer in head_layout(model).layers]
+    layers = range(len(heads)) if options.layers == "all" else [int(layer) for layer in options.layers.split(",")]
+    return [
+        BASE,
+        *(Candidate(((x, head),)) for x in layers for head in range(min(heads[x], options.heads or heads[x]))),
+    ]
+
+
+def ours(model, tokenizer, rows, settings):
+    from sprint_lmeval.generation import generate
+
+    yield from generate(model, tokenizer, rows, settings)
+
+
+def procedure_of_the_paper(model, tokenizer, rows, settings):
+    for candidate in dict.fromkeys(row.candidate for row in rows):
+        of_candidate = [row for row in rows if row.candidate == candidate]
+        yield from through_generate(model, tokenizer, of_candidate, settings, 16)
+
+
+def mixed_batches(model, tokenizer, rows, settings):
+    yield from through_generate(
+        model, tokenizer, sorted(rows, key=lambda row: (len(row.prompt), row.prompt)), settings, 64
+    )
+
+
+def through_generate(model, tokenizer, rows, settings, batch_size: int):
+    """Decode batches that wait for their longest row."""
+    from sprint_lmeval import plain_generation
+    from sprint_lmeval.pruning import head_layout
+
+    plain_generation.SPAN = settings.max_new_tokens  # one span: nobody leaves a batch
+    layout = head_layout(model)
+    for start in range(0, len(rows), batch_size):
+        batch = rows[start : start + batch_size]
+        encoded = [tokenizer(row.prompt)["input_ids"] for row in batch]
+        yield from plain_generation.generate_batch(model, tokenizer, batch, encoded, settings, layout)
+
+
+def prefill(model, tokenizer, prompts: list[str]) -> dict:
+    """Read batches of 16 prompts as `generate` does before its first token."""
+    import torch
+
+    batches = [tokenizer(prompts[i : i + 16], return_tensors="pt", padding=True) for i in range(0, len(prompts), 16)]
+    seconds, tokens = 0.0, 0
+    with torch.inference_mode():
+        for number, batch in enumerate([batches[0], *batches]):
+            started = time.perf_counter()
+            model(**batch.to(model.device), logits_to_keep=1).logits.max().item()
+            if number:  # the first one pays for set-up
+                seconds += time.perf_counter() - started
+                tokens += batch["input_ids"].numel()
+    return {"seconds": seconds, "tokens": tokens}
+
+
+def peak_memory() -> int:
+    """Return bytes: of the GPU where there is one, else of the process."""
+    import torch
+
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def report(options: argparse.Namespace, runs: dict[str, list[dict]]) -> str:
+    seconds = {way: statistics.median(run["seconds"] for run in of_way) for way, of_way in runs.items()}
+    rate = {way: runs[way][0]["tokens"] / seconds[way] for way in runs}
+    memory = {way: statistics.median(run["memory"] for run in runs[way]) for way in WAYS}
+    lines = [
+        f"{options.model}, {options.dtype}: {runs['ours'][0]['rows']} rows of {options.questions} questions, "
+        f"median of {options.repeats}",
+        "",
+        "| way | seconds | new tokens/s | of prefill rate | peak memory, MB | texts other than A |",
+        "|---|---|---|---|---|---|",
+    ]
+    for way in WAYS:
+        other = sum(a != b for a, b in zip(runs[way][0]["texts"], runs["A"][0]["texts"], strict=True))
+        cells = (
+            f"{seconds[way]:.1f}",
+            f"{rate[way]:.0f}",
+            f"{rate[way] / rate['prefill']:.0%}",
+            f"{memory[way] / 1e6:.0f}",
+        )
+        lines.append(f"| {way} | {' | '.join(cells)} | {other} |")
+    lines += [
+        f"| prefill | | {rate['prefill']:.0f} | 100% | | |",
+        "",
+        f"speedup over the paper's procedure: {seconds['A'] / seconds['ours']:.1f}x",
+        f"speedup over mixed batches: {seconds['B'] / seconds['ours']:.1f}x",
+        f"peak memory against the paper's procedure: {memory['ours'] / memory['A']:.2f}x",
+    ]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()
