@@ -45,9 +45,29 @@ def obstacle(model: PreTrainedModel, layout: HeadLayout, settings: Settings, lon
     found = _of_settings(model, settings) or _of_attention(model, longest)
     if found:
         return found
-    if model not in _checked:
-        _checked[model] = _of_comparison(model, layout)
-    return _checked[model]
+    checked = _checked.setdefault(model, {})
+    way = (model.config._attn_implementation, model.dtype, torch.is_autocast_enabled(model.device.type))
+    if way not in checked:
+        checked[way] = _of_comparison(model, layout)
+    return checked[way]
+
+
+def stretched(model: PreTrainedModel, longest: int) -> str | None:
+    """Return the kind of rotary positions whose frequencies change, for a whole batch, with its longest row; or None.
+
+    With these a row beyond the original length computes something else beside a longer row (transformers'
+    modeling_rope_utils.py, `dynamic_rope_update`), so each row has to be decoded by itself.
+    """
+    config = text_config(model.config)
+    given = getattr(config, "rope_parameters", None) or getattr(config, "rope_scaling", None) or {}
+    for parameters in (given, *given.values()):  # one set for all layers, or one for each kind of layer
+        kind = parameters.get("rope_type") if isinstance(parameters, dict) else None
+        if kind in ("dynamic", "longrope"):
+            original = parameters.get("original_max_position_embeddings")
+            original = original or getattr(config, "original_max_position_embeddings", None)
+            if longest > (original or config.max_position_embeddings):
+                return kind
+    return None
 
 
 def _of_settings(model: PreTrainedModel, settings: Settings) -> str | None:
@@ -62,6 +82,8 @@ def _of_attention(model: PreTrainedModel, longest: int) -> str | None:
     attention = getattr(model.config, "_attn_implementation", None)
     if attention not in ("sdpa", "eager"):
         return f"attention {attention} takes no mask per row"
+    if stretched(model, longest):
+        return f"its {stretched(model, longest)} positions depend on the longest row, so each row is decoded by itself"
     if len(set(getattr(model, "hf_device_map", {}).values())) > 1:
         return "the model is spread over several devices"
     kinds = set(getattr(config, "layer_types", None) or ())

@@ -16,7 +16,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from sprint_lmeval.decoding import Pool
 from sprint_lmeval.errors import InputError
-from sprint_lmeval.fast_way import obstacle, repetition_penalty
+from sprint_lmeval.fast_way import obstacle, repetition_penalty, stretched
 from sprint_lmeval.passes import Passes
 from sprint_lmeval.plain_generation import generate_batch
 from sprint_lmeval.pruning import HeadLayout, head_layout
@@ -65,8 +65,10 @@ def _may_be_fast(model, layout, settings, rows, prompts) -> bool:
 
 
 def _plain(model, tokenizer, rows, prompts, settings, layout) -> Iterator[tuple[Row, Response]]:
-    for start in range(0, len(rows), settings.batch_size):
-        batch = rows[start : start + settings.batch_size]
+    longest = max(map(len, prompts.values()), default=0) + settings.max_new_tokens
+    size = 1 if stretched(model, longest) else settings.batch_size
+    for start in range(0, len(rows), size):
+        batch = rows[start : start + size]
         yield from generate_batch(model, tokenizer, batch, [prompts[row.prompt] for row in batch], settings, layout)
 
 

@@ -5,8 +5,10 @@ import torch
 
 from benchmarks.tiny_architectures import tiny_model
 from sprint_lmeval import fast_way, passes
-from sprint_lmeval.fast_way import obstacle, repetition_penalty
+from sprint_lmeval.candidates import BASE
+from sprint_lmeval.fast_way import obstacle, repetition_penalty, stretched
 from sprint_lmeval.generation import Settings
+from sprint_lmeval.passes import Passes
 from sprint_lmeval.pruning import head_layout
 
 
@@ -46,6 +48,33 @@ def test_windows_shorter_than_the_text():
     model.config.sliding_window = 64
     assert "its window of 64 tokens" in reason(model, longest=65)
     assert reason(model, longest=64) is None
+
+
+@pytest.mark.parametrize("kind", ["dynamic", "longrope"])
+def test_positions_that_depend_on_the_longest_row(llama, kind):
+    assert stretched(llama, 10_000) is None
+    llama.config.rope_parameters = {"rope_type": kind, "factor": 2.0, "original_max_position_embeddings": 32}
+    assert kind in reason(llama, longest=33)
+    assert stretched(llama, 33) == kind
+    assert stretched(llama, 32) is None
+
+
+def test_a_model_that_returns_all_logits(llama, monkeypatch):
+    forward = type(llama).forward
+    monkeypatch.setattr(type(llama), "forward", lambda self, *a, logits_to_keep=0, **k: forward(self, *a, **k))
+    rows = Passes(llama, head_layout(llama), 12)
+    logits = rows.run(rows.cache(1), [[1, 2, 3, 4]], [BASE], 2)
+    assert logits.shape[1] == 2
+    assert torch.allclose(logits, forward(llama, torch.tensor([[1, 2, 3, 4]])).logits[:, -2:], atol=1e-5)
+    assert reason(llama) is None
+
+
+def test_the_check_is_made_anew_for_another_attention(llama, monkeypatch):
+    assert reason(llama) is None
+    monkeypatch.setattr(passes.Passes, "_mask", lambda self, visible: torch.ones_like(visible))
+    assert reason(llama) is None, "remembered"
+    llama.config._attn_implementation_internal = "eager"
+    assert "differ" in reason(llama)
 
 
 def test_attention_that_takes_no_mask_per_row(llama):
