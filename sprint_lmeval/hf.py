@@ -34,7 +34,7 @@ from sprint_lmeval.pruning import head_layout, prune_heads
 from sprint_lmeval.response_text import ResponseText
 from sprint_lmeval.selector_strategy import Selected, chosen_selector
 from sprint_lmeval.store import Store
-from sprint_lmeval.store_keys import fingerprint_of, model_facts
+from sprint_lmeval.store_keys import altered_facts, fingerprint_of, model_facts
 from sprint_lmeval.stored_rows import StoredRows
 from sprint_lmeval.strategies import Sampled, Unpruned, build_strategy
 
@@ -105,6 +105,7 @@ class HFPrunedBestOfN(LazyWeights):
         self.self_test = passed_self_test(self.model, self.layout) if self.weights_loaded else None
         self._record = RunRecord()
         self._fingerprint = partial(fingerprint_of, pretrained, kwargs if isinstance(pretrained, str) else {})
+        self._altered = altered_facts(pretrained, kwargs)
         if stored is not None:
             facts = model_facts(pretrained, kwargs, self.model, self.tokenizer, self.device.type)
             self.stored, self._judgements = StoredRows(stored, facts), KeptJudgements(stored)
@@ -320,6 +321,7 @@ class HFPrunedBestOfN(LazyWeights):
         """Return the parent's facts and, under `sprint`, what is needed to rerun and to trust the numbers."""
         sprint = self._record.described(self.strategy, self.layout, self.self_test, self.model)
         sprint["fingerprint"] = self._known_fingerprint()
+        sprint["altered"] = self._altered
         if self.stored:
             sprint["store"] = self.stored.described()
         info = super().get_model_info() if isinstance(self.pretrained, str) else {}

@@ -12,7 +12,7 @@ from sprint_lmeval.pretrained import config_heads
 from sprint_lmeval.pruning import check_heads
 from sprint_lmeval.selector_strategy import SelectorChoice
 from sprint_lmeval.self_test import SelfTest, self_test
-from sprint_lmeval.store_keys import fingerprint_of
+from sprint_lmeval.store_keys import altered_facts, fingerprint_of
 from sprint_lmeval.strategies import Strategy
 
 
@@ -39,7 +39,8 @@ def check_strategy(layout: HeadLayout, strategy: Strategy) -> None:
 
 def check_selector(chosen: SelectorChoice, pretrained: str | nn.Module, kwargs: dict, layout: HeadLayout) -> None:
     """Raise InputError where a selector was trained on another model."""
-    chosen.check_model(layout, partial(fingerprint_of, pretrained, kwargs) if isinstance(pretrained, str) else None)
+    fingerprint = partial(fingerprint_of, pretrained, kwargs) if isinstance(pretrained, str) else None
+    chosen.check_model(layout, fingerprint, altered_facts(pretrained, kwargs))
 
 
 def passed_self_test(model: nn.Module, layout: HeadLayout) -> SelfTest:

@@ -126,8 +126,7 @@ class Sprint(Method):
             order, _ = self.order(self._arrays(vectors), options, held_out, n)
             seen.append(({**options, "epochs": epoch}, order))
 
-        last = max(options["epochs"] // options["every"], 1) * options["every"]
-        self._fit(learning, options, last, seed, watch)
+        self._fit(learning, options, options["epochs"], seed, watch)
         yield from seen
 
     def order(self, tensors: Tensors, setting: dict, asked: Examples, n: int) -> tuple[np.ndarray, np.ndarray]:

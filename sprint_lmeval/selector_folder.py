@@ -25,6 +25,7 @@ FORMAT = 1
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
 MAX_CONFIG_BYTES = 16 << 20
 MAX_WEIGHTS_BYTES = 512 << 20
+MAX_ENTRIES = 10_000
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".npy", ".npz", ".joblib")
 HASHES = "question_hashes"  # int64: the first 8 bytes of each training question's hash
 KEYS = {
@@ -44,7 +45,12 @@ REMEDY = "train it anew with `sprint-lmeval train`, or take an unchanged copy"
 
 
 def write_folder(path: Path, config: dict, tensors: Tensors, card: str, overwrite: bool = False) -> None:
-    """Write a selector folder. InputError where `path` is there already and is not a selector that may be replaced."""
+    """Write a selector folder.
+
+    Raises:
+        InputError: `path` is there already and is not a selector that may be replaced, or what was given would be
+            refused when it is read.
+    """
     from safetensors.numpy import save_file
 
     refuse_taken(path, overwrite)
@@ -58,12 +64,22 @@ def write_folder(path: Path, config: dict, tensors: Tensors, card: str, overwrit
         (staged / CARD).write_text(card, encoding="utf-8")
         (staged / WEIGHTS).chmod(0o644)
         staged.chmod(0o755)
+        _refuse_unreadable(staged, path)
         _put_in_place(staged, path)
     except OSError as error:
         raise InputError(f"{path} could not be written ({error.strerror or error}): give another place") from error
+    except ValueError as error:  # NaN, or what JSON cannot hold
+        raise error if isinstance(error, InputError) else InputError(f"{path} was not written: {error}") from None
     finally:
         if staged is not None:
             shutil.rmtree(staged, ignore_errors=True)
+
+
+def _refuse_unreadable(staged: Path, path: Path) -> None:
+    try:
+        _read(staged)
+    except InputError as error:
+        raise InputError(f"{path} was not written, for it could not be read again: {error}") from None
 
 
 def refuse_taken(path: Path, overwrite: bool) -> None:
@@ -110,26 +126,28 @@ def digest(config: dict, tensors: Tensors) -> str:
 def read_folder(path: Path) -> tuple[dict, Tensors]:
     """Return configuration and tensors of a selector folder. InputError, naming the folder, for anything else."""
     try:
-        config = read_config(path)
-        method = method_named(config["method"])
-        tensors = _read_tensors(path / WEIGHTS)
-        _check_tensors(tensors, method, config)
-        if digest(config, tensors) != config["sha256"]:
-            raise InputError(f"was changed after it had been written (its checksum does not fit): {REMEDY}")
-        return config, tensors
+        return _read(path)
     except InputError as error:
         raise InputError(f"selector {path}: {error}") from None
     except OSError as error:
         raise InputError(f"selector {path}: cannot be read ({error.strerror or error})") from None
 
 
+def _read(path: Path) -> tuple[dict, Tensors]:
+    config = read_config(path)
+    method = method_named(config["method"])
+    tensors = _read_tensors(path / WEIGHTS)
+    _check_tensors(tensors, method, config)
+    if digest(config, tensors) != config["sha256"]:
+        raise InputError(f"was changed after it had been written (its checksum does not fit): {REMEDY}")
+    return config, tensors
+
+
 def read_config(path: Path) -> dict:
     """Return config.json with its keys and candidates checked; the tensors are not read."""
     if not path.is_dir():
         raise InputError("no such folder")
-    pickles = sorted(entry.name for entry in path.iterdir() if entry.suffix.lower() in PICKLES)
-    if pickles:
-        raise InputError(f"holds {pickles[0]}, a kind of file that may run code when read: {REMEDY}")
+    _refuse_pickles(path)
     for name, limit in ((CONFIG, MAX_CONFIG_BYTES), (WEIGHTS, MAX_WEIGHTS_BYTES)):
         _check_file(path / name, limit)
     try:
@@ -138,6 +156,16 @@ def read_config(path: Path) -> dict:
         raise InputError(f"{CONFIG} is not JSON ({' '.join(str(error).split())[:80]}): {REMEDY}") from None
     _check_keys(config)
     return config
+
+
+def _refuse_pickles(path: Path) -> None:
+    """Raise InputError where a file that may run code lies in the folder or anywhere below it."""
+    for number, entry in enumerate(path.rglob("*")):
+        if number == MAX_ENTRIES:
+            raise InputError(f"holds more than {MAX_ENTRIES:,} files, and a selector has three: {REMEDY}")
+        if entry.suffix.lower() in PICKLES:
+            name = entry.relative_to(path)
+            raise InputError(f"holds {name}, a kind of file that may run code when read: {REMEDY}")
 
 
 def _no_constant(name: str) -> None:
@@ -162,7 +190,7 @@ def _check_keys(config: object) -> None:
     if config["format"] != FORMAT:
         raise InputError(f"format {config['format']} given, this version reads {FORMAT}: update sprint-lmeval")
     _check_candidates(config["candidates"])
-    _check_model(config["model"])
+    check_model({**config["model"], "altered": config["training"].get("altered")})
     _check_setting(method_named(config["method"]), config)
 
 
@@ -177,15 +205,22 @@ def _check_candidates(names: list) -> None:
         raise InputError(f"a candidate stands twice in {CONFIG}: {REMEDY}")
 
 
-def _check_model(model: dict) -> None:
+def check_model(model: dict, where: str = CONFIG) -> None:
+    """Raise InputError where what is known of a model is not of the kind that a configuration holds."""
     heads = model.get("heads_per_layer")
     if heads is not None and not (
         isinstance(heads, list) and 0 < len(heads) <= MAX_NUMBER and all(type(h) is int and h > 0 for h in heads)
     ):
-        raise InputError(f"heads_per_layer in {CONFIG} must be a list of whole numbers: {REMEDY}")
+        raise InputError(f"heads_per_layer in the {where} must be a list of whole numbers above 0: {_remedy(where)}")
     for key in ("name", "fingerprint", "architecture", "revision"):
         if not isinstance(model.get(key), str | type(None)):
-            raise InputError(f"the model's {key} in {CONFIG} must be text: {REMEDY}")
+            raise InputError(f"the model's {key} in the {where} must be text: {_remedy(where)}")
+    if not isinstance(model.get("altered"), dict | None):
+        raise InputError(f"altered in the {where} must be an object: {_remedy(where)}")
+
+
+def _remedy(where: str) -> str:
+    return REMEDY if where == CONFIG else "make the matrix anew with `sprint-lmeval sweep`"
 
 
 def _check_setting(method: Method, config: dict) -> None:

@@ -113,15 +113,20 @@ class SelectorChoice:
     def __call__(self, heads_per_layer: Sequence[int]) -> Strategy:
         return Selected(self.selector, self.given, self.check)
 
-    def check_model(self, layout: HeadLayout, fingerprint: Callable[[], str] | None) -> None:
+    def check_model(self, layout: HeadLayout, fingerprint: Callable[[], str] | None, altered: dict) -> None:
         """Raise InputError (warn, with selector_check=False) where the model is not the one it was trained for.
 
         Args:
             layout: the model's heads.
             fingerprint: returns that of its weights; None where it cannot be compared (a model given as an object).
+            altered: what makes the model another one than its fingerprint says; {} for nothing.
         """
-        known = self.selector.config["model"]
-        found = [("architecture", layout.architecture), ("heads_per_layer", [layer.heads for layer in layout.layers])]
+        known = {**self.selector.config["model"], "altered": self.selector.config["training"].get("altered") or {}}
+        found = [
+            ("architecture", layout.architecture),
+            ("heads_per_layer", [layer.heads for layer in layout.layers]),
+            ("altered", altered),
+        ]
         differing = [(key, value) for key, value in found if known.get(key) not in (None, value)]
         if not differing and known.get("fingerprint") and fingerprint is not None:
             weights = fingerprint()
@@ -130,10 +135,17 @@ class SelectorChoice:
             log.warning("selector=%s: whether these are the weights that it was trained for is not known", self.given)
         if differing:
             key, value = differing[0]
-            said = f"selector={self.given} is for {known.get('name')} with {key} {known[key]}, this model has {value}"
+            then = _told(known[key]) if key == "altered" else f"{key} {known[key]}"
+            now = _told(value) if key == "altered" else value
+            said = f"selector={self.given} is for {known.get('name')} with {then}, this model has {now}"
             if self.check:
                 raise InputError(f"{said}: give the selector of this model, {OVERRIDE}")
             log.warning("%s", said)
+
+
+def _told(altered: dict) -> str:
+    said = ", ".join(f"{name}={str(value)[:40]}" for name, value in sorted(altered.items()))
+    return f"weights altered by {said}" if said else "weights unaltered"
 
 
 def chosen_selector(

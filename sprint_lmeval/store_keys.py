@@ -34,6 +34,7 @@ KNOWN_OTHERWISE = frozenset(
     use_safetensors variant
     """.split()
 )
+OF_SPEED = ("experts_implementation", "softmax_dtype", "use_cache", "use_flash_attn")  # they leave a model as it is
 NOT_OF_A_RESPONSE = ("batch_size",)
 OF_SAMPLES = ("temperature", "top_k", "top_p")
 VOLATILE = ("transformers_version", "_from_model_config", "_commit_hash")  # of a generation_config: decide nothing
@@ -79,6 +80,25 @@ def model_facts(
         "arguments": {k: _text(v) for k, v in arguments.items() if k not in KNOWN_OTHERWISE and v is not None},
         **loaded_facts(model),
     }
+
+
+def altered_facts(pretrained: object, arguments: dict) -> dict:
+    """Return what makes the model another one than its fingerprint says, as JSON: adapter, delta, quantisation, ...
+
+    Empty where nothing does. The dtype is no alteration. Arguments beside a loaded model alter nothing.
+    """
+    if not isinstance(pretrained, str):
+        return {}
+    given = {k: v for k, v in arguments.items() if v is not None and v is not False}
+    revision = str(given.get("revision") or "main")
+    hub = {key: given[key] for key in ("token", "cache_dir") if given.get(key)}
+    altered = {k: _text(v) for k, v in given.items() if k not in KNOWN_OTHERWISE and k not in OF_SPEED}
+    for name, fingerprint in (("peft", adapter_fingerprint), ("delta", model_fingerprint)):
+        if given.get(name):
+            altered[name] = fingerprint(given[name], revision, **hub)
+    if given.get("state_dict") is not None:
+        altered["state_dict"] = "given"
+    return altered
 
 
 def loaded_facts(model: PreTrainedModel) -> dict:

@@ -26,6 +26,7 @@ from sprint_lmeval.training_matrix import matrix_digest, training_matrix
 
 log = logging.getLogger(f"lm_eval.{__name__}")
 POOL = "pool"
+MAX_SEED = 2**32 - 1  # of scikit-learn's trees
 VERSIONS_OF = ("numpy", "torch", "sentence-transformers", "safetensors")
 CARRIED = tuple(
     "task task_version settings chat_template prompt_form num_fewshot system_instruction dtype grader".split()
@@ -58,8 +59,6 @@ def train_command(options: argparse.Namespace) -> str:
     """Do what the command line asked for; returns what to print."""
     if options.folds < 2:
         raise InputError(f"--folds {options.folds} given, it must be a whole number from 2 up")
-    if not 0 <= options.seed < 2**63:
-        raise InputError(f"--seed {options.seed} given, it must be a whole number from 0 up")
     given = {}
     for text in options.set:
         name, equals, value = text.partition("=")
@@ -84,6 +83,8 @@ def train_selector(
     Raises:
         InputError: on matrices, options or an output that do not fit; nothing is written then.
     """
+    if not 0 <= choices.seed <= MAX_SEED:
+        raise InputError(f"--seed {choices.seed} given, it must be a whole number from 0 to {MAX_SEED}")
     if method_name == POOL:
         return train_pool(matrices, output, choices, exclude, overwrite)
     if method_name not in METHODS:
@@ -181,6 +182,7 @@ def _config(method: Method, matrix: OutcomeMatrix, encoder: dict | None, trained
         "setting": trained.setting,
         "training": {
             **{key: facts.get(key) for key in CARRIED},
+            **({"altered": facts["altered"]} if facts.get("altered") else {}),  # absent: the model as it is
             "evaluate": str(facts.get("task")).replace("_train_", "_"),
             "split": matrix.split,
             "questions": len(matrix.questions),

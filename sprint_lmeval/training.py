@@ -91,7 +91,7 @@ def fit_sprint(
         options: p, lambda, rate, weight_decay, batch (0: all questions at once), bound, radius, bias.
         epochs: passes over the questions.
         seed: of the random start and of the order of minibatches.
-        watch: called with (epoch, vectors) after every `options["every"]` epochs.
+        watch: called with (epoch, vectors) after every `options["every"]` epochs, and after the last one.
     """
     generator = torch.Generator().manual_seed(seed)
     theta, bias, heads = _random_start(embeddings.shape[1], outcomes.shape[1], options, generator)
@@ -105,7 +105,7 @@ def fit_sprint(
             sprint_loss(q, heads, outcomes[part], options["lambda"], agreements).backward()
             optimizer.step()
             bound_(heads, options["bound"], options["radius"])
-        if watch is not None and epoch % options["every"] == 0:
+        if watch is not None and (epoch % options["every"] == 0 or epoch == epochs):
             watch(epoch, _detached(theta, bias, heads))
     return _detached(theta, bias, heads)
 

@@ -11,12 +11,14 @@ import numpy as np
 from sprint_lmeval.candidates import BASE, Candidate, parse_candidates
 from sprint_lmeval.errors import InputError
 from sprint_lmeval.outcomes import OutcomeMatrix
+from sprint_lmeval.selector_folder import check_model
 
 SPLITS = ("train", "validation")
 ALIKE = (
     "fingerprint",
     "architecture",
     "heads_per_layer",
+    "altered",
     "settings",
     "chat_template",
     "prompt_form",
@@ -31,6 +33,7 @@ def training_matrix(paths: Sequence[Path], candidates: str, exclude: Sequence[Pa
     loaded = [OutcomeMatrix.load(path) for path in paths]
     for path, matrix in zip(paths, loaded, strict=True):
         _refuse_test(path, matrix)
+        _refuse_foreign_facts(path, matrix.facts)
         _refuse_other(paths[0], loaded[0], path, matrix)
     joined = join(loaded)
     matrix = joined.select(candidates=_chosen(candidates, joined)).require_complete()
@@ -50,9 +53,18 @@ def _refuse_test(path: Path, matrix: OutcomeMatrix) -> None:
         )
 
 
+def _refuse_foreign_facts(path: Path, facts: dict) -> None:
+    """What a selector's configuration takes over must be what its reader allows."""
+    model = {**facts, "name": facts.get("model")}
+    try:
+        check_model(model, "facts")
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+
+
 def _refuse_other(first_path: Path, first: OutcomeMatrix, path: Path, matrix: OutcomeMatrix) -> None:
     for name in ALIKE:
-        one, other = first.facts.get(name), matrix.facts.get(name)
+        one, other = _fact(first, name), _fact(matrix, name)
         if one != other:
             raise InputError(
                 f"{path} has {name} {_brief(other)}, and {first_path} has {_brief(one)}: matrices that are joined must "
@@ -60,6 +72,11 @@ def _refuse_other(first_path: Path, first: OutcomeMatrix, path: Path, matrix: Ou
             )
     if set(matrix.candidates) != set(first.candidates):
         raise InputError(f"{path} has other candidates than {first_path}: sweep both over the same")
+
+
+def _fact(matrix: OutcomeMatrix, name: str) -> object:
+    value = matrix.facts.get(name)
+    return value or None if name == "altered" else value  # older matrices do not say that nothing was altered
 
 
 def join(matrices: Sequence[OutcomeMatrix]) -> OutcomeMatrix:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sprint_lmeval.errors import InputError
-from sprint_lmeval.method import Option, fold_indices, read_options
+from sprint_lmeval.method import Option, fold_indices, read_options, train
 from sprint_lmeval.methods import METHODS, fit_logistic, method_named
 from tests.selector_examples import examples, options, outcomes, trained
 
@@ -74,6 +74,12 @@ def test_sprint_stops_at_the_number_of_epochs_that_the_validation_part_liked():
     tried = [setting["epochs"] for setting, _ in result.tried]
     assert tried == list(range(10, 61, 10))
     assert result.setting["epochs"] in tried
+
+
+@pytest.mark.parametrize(("epochs", "looked_at"), [("3", [3]), ("10", [10]), ("15", [10, 15])])
+def test_sprint_never_trains_longer_than_told_and_looks_at_the_last_epoch(epochs, looked_at):
+    result = train(METHODS["sprint"], examples(30), options("sprint", epochs=epochs), seed=0, folds=2, objective=4)
+    assert [setting["epochs"] for setting, _ in result.tried] == looked_at
 
 
 def test_logistic_regression_is_at_its_minimum():

@@ -126,6 +126,23 @@ def test_a_save_that_fails_leaves_what_was_there(folder, monkeypatch):
     assert [p.name for p in folder.parent.iterdir()] == ["selector"]
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("model", {"heads_per_layer": "8"}, "could not be read again: heads_per_layer"),
+        ("model", {"name": 5}, "could not be read again: the model's name"),
+        ("training", {"altered": 5}, "could not be read again: altered"),
+        ("validation", {"pass@1": float("nan")}, "was not written: .*JSON"),
+    ],
+)
+def test_a_folder_that_could_not_be_read_again_is_not_written(tmp_path, key, value, said):
+    selector = make_selector("top")
+    selector.config[key] = {**selector.config[key], **value}
+    with pytest.raises(InputError, match=said) as caught:
+        selector.save_pretrained(tmp_path / "s")
+    assert "\n" not in str(caught.value) and not list(tmp_path.iterdir())
+
+
 def test_pushing_uploads_the_three_files(monkeypatch):
     pushed = {}
 
@@ -256,6 +273,21 @@ def test_foreign_files_are_refused(folder, file, content, said):
     else:
         (folder / file).write_bytes(content)
     refused(folder, said)
+
+
+def test_a_pickle_in_a_folder_below_is_refused(folder):
+    (folder / "sub" / "deeper").mkdir(parents=True)
+    (folder / "sub" / "notes.txt").write_text("notes")
+    assert Selector.from_pretrained(folder).method.name == "sprint"
+    (folder / "sub" / "deeper" / "a.PKL").write_bytes(b"\x80\x04")
+    refused(folder, r"holds sub/deeper/a\.PKL, a kind of file that may run code")
+
+
+def test_a_folder_of_very_many_files_is_refused(folder, monkeypatch):
+    monkeypatch.setattr("sprint_lmeval.selector_folder.MAX_ENTRIES", 3)
+    assert Selector.from_pretrained(folder)
+    (folder / "more.txt").write_text("more")
+    refused(folder, "holds more than 3 files")
 
 
 def test_a_file_that_was_cut_short_is_refused(folder):

@@ -9,10 +9,12 @@ from transformers import AutoModelForCausalLM
 
 from sprint_lmeval.encoder import Encoder
 from sprint_lmeval.errors import InputError
-from sprint_lmeval.fingerprint import model_fingerprint
+from sprint_lmeval.fingerprint import adapter_fingerprint, model_fingerprint
 from sprint_lmeval.hf import HFPrunedBestOfN
+from sprint_lmeval.outcome_samples import run_facts
 from sprint_lmeval.outcomes import question_hash
 from sprint_lmeval.selector import Selector
+from sprint_lmeval.store_keys import altered_facts
 from sprint_lmeval.tiny import MODEL_FOLDER
 from sprint_lmeval.tiny.problems import problems
 from tests.selector_examples import KindEncoder, make_selector, questions
@@ -112,6 +114,56 @@ def test_a_selector_of_another_model_is_refused_or_told(tmp_path, harness_log, f
         model(selector=str(tmp_path / "s"))
     assert model(selector=str(tmp_path / "s"), selector_check=False).strategy.learned
     assert "give the selector" not in harness_log.text and "this model has" in harness_log.text
+
+
+@pytest.fixture(scope="module")
+def adapter(tmp_path_factory) -> Path:
+    """Only what is fingerprinted: no weights are loaded where a selector is refused."""
+    place = tmp_path_factory.mktemp("adapter")
+    (place / "adapter_config.json").write_text('{"r": 4}')
+    (place / "adapter_model.safetensors").write_bytes(b"weights")
+    return place
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"peft": "{adapter}"},
+        {"delta": str(MODEL_FOLDER)},
+        {"load_in_4bit": True},
+        {"load_in_8bit": True},
+        {"gptqmodel": True},
+        {"quantization_config": {"quant_method": "x"}},
+        {"rope_scaling": {"type": "linear", "factor": 2.0}},
+    ],
+)
+def test_a_selector_is_refused_on_an_altered_model_before_it_loads(folder, adapter, monkeypatch, arguments):
+    monkeypatch.setattr(HFPrunedBestOfN, "_create_model", lambda *_, **__: pytest.fail("weights were loaded"))
+    (name, value), *_ = arguments.items()
+    value = value.format(adapter=adapter) if isinstance(value, str) else value
+    with pytest.raises(InputError, match=rf"weights unaltered, this model has weights altered by {name}="):
+        model(selector=str(folder), **{name: value})
+
+
+def test_a_selector_of_an_altered_model_is_for_the_same_alteration_only(tmp_path, adapter, monkeypatch):
+    altered = {"peft": adapter_fingerprint(str(adapter), "main")}
+    assert altered_facts("tiny", {"peft": str(adapter), "dtype": "float16", "load_in_8bit": False}) == altered
+    make_selector("top", fingerprint=model_fingerprint("tiny"), altered=altered).save_pretrained(tmp_path / "s")
+    with pytest.raises(InputError, match=r"altered by peft=\w+, this model has weights unaltered: give the selector"):
+        model(selector=str(tmp_path / "s"))
+    passed = "loading begins"
+    monkeypatch.setattr(HFPrunedBestOfN, "_create_model", lambda *_, **__: pytest.exit(passed))
+    with pytest.raises(pytest.exit.Exception, match=passed):
+        model(selector=str(tmp_path / "s"), peft=str(adapter))
+
+
+def test_results_say_what_was_altered():
+    lm = model(head_masks="L0H0", use_cache=True)
+    assert lm.get_model_info()["sprint"]["altered"] == {}
+    lm = model(head_masks="L0H0", sliding_window=64)
+    info = lm.get_model_info()
+    assert info["sprint"]["altered"] == {"sliding_window": 64}
+    assert run_facts({"config": info, "configs": {"t": {}}}, "t")["altered"] == {"sliding_window": 64}
 
 
 def test_a_loaded_model_is_compared_by_its_heads_only(folder, tmp_path, harness_log):

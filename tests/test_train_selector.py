@@ -52,6 +52,20 @@ def test_every_method_is_one_command(path, tmp_path, capsys, method, monkeypatch
     assert len(selector.rank(questions(2, first=100), 3)[0]) == 3
 
 
+def test_the_largest_seed_serves_the_method_with_trees(path, tmp_path, capsys):
+    more = ["--set", "trees=9", "--seed", 2**32 - 1]
+    status, said = command(capsys, path, "--method", "coverage", "-o", tmp_path / "s", "--folds", 3, *more)
+    assert status == 0, said
+    assert Selector.from_pretrained(tmp_path / "s").config["training"]["seed"] == 2**32 - 1
+
+
+@pytest.mark.parametrize("altered", [{"peft": "a" * 64}, {}])
+def test_what_alters_the_model_is_carried_to_the_selector(tmp_path, capsys, altered):
+    status, said = command(capsys, saved(tmp_path, matrix(altered=altered)), "--method", "top", "-o", tmp_path / "s")
+    assert status == 0, said
+    assert Selector.from_pretrained(tmp_path / "s").config["training"].get("altered") == (altered or None)
+
+
 def test_with_the_real_encoder(path, tmp_path, capsys):
     status, said = command(capsys, path, "--method", "logistic", "-o", tmp_path / "s", "--set", "penalty=0.001")
     assert status == 0, said
@@ -82,7 +96,8 @@ def test_the_pool_is_a_file_of_candidates(path, tmp_path, capsys):
         (["--method", "sprint", "--set", "p"], "--set p given, write NAME=VALUE"),
         (["--method", "sprint", "--set", "p=3", "--set", "p=4"], "each name once"),
         (["--method", "top", "--folds", "1"], "--folds 1 given, it must be a whole number from 2"),
-        (["--method", "top", "--seed", "-1"], "--seed -1 given"),
+        (["--method", "top", "--seed", "-1"], "--seed -1 given, it must be a whole number from 0 to 4294967295"),
+        (["--method", "coverage", "--seed", "4294967296"], "--seed 4294967296 given"),
         (["--method", "top", "--candidates", "L0H7"], "candidate L0H7 is not in the matrix"),
         (["--method", "top", "--candidates", "L0"], "--candidates: .* or write all, or heads"),
         (["--method", "top", "--candidates", "base"], "a single candidate"),
@@ -151,6 +166,7 @@ def test_a_matrix_that_cannot_be_learned_from_is_refused(tmp_path, made, said):
         (matrix(heads_per_layer=[8], first=60), "has heads_per_layer"),
         (matrix(chat_template=True, first=60), "has chat_template True"),
         (matrix(settings={"max_new_tokens": 9}, first=60), "has settings"),
+        (matrix(altered={"load_in_4bit": True}, first=60), "has altered {'load_in_4bit': True}, and .* has None"),
         (matrix(first=60).select(candidates=matrix().candidates[:3]), "has other candidates"),
         (matrix(first=30), "is in the matrix twice"),
     ],
@@ -167,6 +183,31 @@ def test_matrices_of_one_model_are_joined_by_question(path, tmp_path):
     assert joined.facts["task"] == "more_train_passn+tiny_train_passn"
     assert (joined.correct[60:] == matrix(30, first=60).correct).all()
     assert join([matrix()]).questions == matrix().questions
+
+
+@pytest.mark.parametrize(
+    ("facts", "said"),
+    [
+        ({"heads_per_layer": "8"}, "heads_per_layer .*whole numbers"),
+        ({"heads_per_layer": [8, "a", 8, 8]}, "heads_per_layer .*whole numbers"),
+        ({"heads_per_layer": [8, True, 8, 8]}, "heads_per_layer .*whole numbers"),
+        ({"model": 5}, "the model's name in the facts must be text"),
+        ({"fingerprint": ["a"]}, "the model's fingerprint in the facts must be text"),
+        ({"altered": "peft"}, "altered in the facts must be an object"),
+    ],
+)
+def test_facts_that_no_selector_may_have_are_refused_before_training(path, monkeypatch, facts, said):
+    made = matrix()
+    made.facts.update(facts)
+    monkeypatch.setattr(OutcomeMatrix, "load", lambda path: made)
+    with pytest.raises(InputError, match=said) as caught:
+        training_matrix([path], "all")
+    assert "\n" not in str(caught.value)
+
+
+def test_an_older_matrix_joins_one_that_says_that_nothing_was_altered(path, tmp_path):
+    second = saved(tmp_path, matrix(30, first=60, altered={}))
+    assert len(training_matrix([path, second], "all").questions) == 90
 
 
 def test_candidates_may_be_chosen(path):

@@ -135,11 +135,11 @@ def test_the_same_seed_gives_the_same_vectors_and_another_one_others():
     assert torch.equal(one, same) and not torch.equal(one, other)
 
 
-def test_watching_sees_every_tenth_epoch_and_changes_nothing():
+def test_watching_sees_every_tenth_epoch_and_the_last_and_changes_nothing():
     embeddings, outcomes = separable()
     seen = []
     watched = fit_sprint(embeddings, outcomes, OPTIONS, 25, 0, watch=lambda epoch, vectors: seen.append(epoch))
-    assert seen == [10, 20]
+    assert seen == [10, 20, 25]
     assert torch.equal(watched.heads, fit_sprint(embeddings, outcomes, OPTIONS, 25, 0).heads)
 
 
