@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import pyarrow
 
 FORMAT = 1
+MAGIC = b"PAR1"  # how a parquet file begins and ends
 META = b"sprint_lmeval.outcomes"
 MAX_BYTES = 512 << 20
 MAX_FOOTER_BYTES = 32 << 20
@@ -40,13 +41,11 @@ def save_fields(fields: dict, path: Path, overwrite: bool) -> None:
     """Write the fields of an `OutcomeMatrix` to `path` through a temporary file beside it."""
     import pyarrow.parquet as parquet
 
-    if path.exists() and not overwrite:
-        raise InputError(f"{path} is there already: give another name, or remove it first")
     table = _table(fields)
     temporary = None
+    check_output(path, overwrite)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as stream:
+        with tempfile.NamedTemporaryFile(**_beside(path), delete=False) as stream:
             temporary = Path(stream.name)
             parquet.write_table(table, stream, compression="zstd", use_dictionary=["subject", "split"])
             stream.flush()
@@ -54,10 +53,47 @@ def save_fields(fields: dict, path: Path, overwrite: bool) -> None:
         temporary.chmod(0o666 & ~_umask())
         os.replace(temporary, path)
     except OSError as error:
-        raise InputError(f"{path} could not be written ({error.strerror or error}): give another place") from error
+        raise _unwritable(path, error) from error
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def check_output(path: Path, overwrite: bool) -> None:
+    """Find out, before there is anything to write, whether a matrix can be written to `path`; makes its folder.
+
+    Raises:
+        InputError: it is a folder, cannot be written, is there already and `overwrite` was not given, or is no matrix.
+    """
+    try:
+        if path.is_dir():
+            raise InputError(f"{path} is a folder: give the name of a file")
+        if os.path.lexists(path):
+            _check_replaceable(path, overwrite)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(**_beside(path)):
+            pass
+    except OSError as error:
+        raise _unwritable(path, error) from error
+
+
+def _check_replaceable(path: Path, overwrite: bool) -> None:
+    if not overwrite:
+        raise InputError(f"{path} is there already: give another name, or --overwrite to replace a matrix")
+    start = b""
+    if path.is_file():
+        with path.open("rb") as stream:
+            start = stream.read(len(MAGIC))
+    if start != MAGIC:
+        raise InputError(f"{path} is there and is no matrix, so it is not overwritten: give another name, or remove it")
+
+
+def _beside(path: Path) -> dict:
+    return {"dir": path.parent, "prefix": f".{path.name}."}
+
+
+def _unwritable(path: Path, error: OSError) -> InputError:
+    return InputError(f"{path} could not be written ({error.strerror or error}): give another place")
 
 
 def _umask() -> int:
@@ -140,7 +176,7 @@ def _check_size(path: Path) -> None:
         start = stream.read(4)
         stream.seek(max(0, size - 8))
         end = stream.read(8)
-    if size < 12 or start != b"PAR1" or end[4:] != b"PAR1":
+    if size < 12 or start != MAGIC or end[4:] != MAGIC:
         raise InputError(f"not a parquet file, or one that was cut short; {REMEDY}")
     (footer,) = struct.unpack("<I", end[:4])
     if footer > min(MAX_FOOTER_BYTES, size):
@@ -178,8 +214,12 @@ def _questions(table: pyarrow.Table) -> tuple[Question, ...]:
 
 def _texts(column, name: str) -> list[str]:
     """The texts of a dictionary-encoded column, whose distinct texts are measured before they are multiplied."""
+    import pyarrow
     import pyarrow.compute as compute
 
+    kind = column.type
+    if not pyarrow.types.is_dictionary(kind) or not pyarrow.types.is_string(kind.value_type):
+        raise InputError(f"its column {name} holds {kind}, and it must hold text: {REMEDY}")
     longest = max((compute.max(compute.binary_length(c.dictionary)).as_py() or 0 for c in column.chunks), default=0)
     if longest > 4 * MAX_TEXT or longest * len(column) > 16 * MAX_BYTES:
         raise InputError(f"a {name} has {longest:,} bytes, more than is read")

@@ -24,6 +24,7 @@ MAX_LINE = 256 << 20  # bytes of one question's row: its N responses are in it
 MAX_RESULTS = 256 << 20
 MAX_ROWS = 1_000_000
 LISTS = ("candidates", "verdicts")
+PRIVATE = ("pretrained", "token", "cache_dir", "store")  # model arguments that say where things lie, and secrets
 NAME = re.compile(r"samples_(?P<task>.+)_(?P<date>\d{4}-\d\d-\d\dT[\d.-]+)\.jsonl")
 
 
@@ -34,8 +35,9 @@ def fields_of_samples(path: Path) -> dict:
         InputError: the files are not those of one run of a `*_passn` task by `hf-pruned-bon`.
     """
     samples = _samples_file(path)
-    rows = _distinct_rows(_rows(samples), samples)
-    return _fields(rows, _facts(samples, "+".join(sorted({row["question"].split for row in rows}))))
+    given = list(_rows(samples))
+    rows = _distinct_rows(given, samples)
+    return _fields(rows, _facts(samples, len(given), "+".join(sorted({row["question"].split for row in rows}))))
 
 
 def fields_of_rows(samples: Iterable[dict], facts: dict) -> dict:
@@ -109,7 +111,15 @@ def _row(sample: dict, where: str) -> dict:
     kept["question"] = Question(
         doc["id"], question_hash(text), text, str(doc.get("subject") or ""), level, str(doc.get("split") or "")
     )
+    _check_question(kept["question"], where)
     return kept
+
+
+def _check_question(question: Question, where: str) -> None:
+    try:
+        question.check()
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from None
 
 
 def _check_lists(kept: dict, where: str) -> None:
@@ -174,7 +184,7 @@ def _columns(rows: list[dict]) -> list[str]:
     return names
 
 
-def _facts(samples: Path, split: str) -> dict:
+def _facts(samples: Path, count: int, split: str) -> dict:
     """What the results beside the samples say of the run; without them the task's name."""
     named = NAME.fullmatch(samples.name)
     path = samples.with_name(f"results_{named['date']}.json" if named else "results.json")
@@ -187,9 +197,21 @@ def _facts(samples: Path, split: str) -> dict:
     try:
         results = json.loads(path.read_bytes())
         task = task or next(iter(results["configs"]))
+        _check_count(samples, count, (results.get("n-samples") or {}).get(task) or {})
         return {**run_facts(results, task), "split": split, "source": "samples"}
+    except InputError:
+        raise
     except (ValueError, KeyError, TypeError, AttributeError, StopIteration, RecursionError) as error:
         raise InputError(f"{path} is not the results of a run of {task or 'one task'} ({error!r})") from None
+
+
+def _check_count(samples: Path, count: int, of_task: dict) -> None:
+    """A file that was cut at the end of a line has fewer rows than the run had questions."""
+    expected = of_task.get("effective", count)
+    if expected != count:
+        raise InputError(
+            f"{samples} has {count} rows, and its run had {expected} questions: the file was cut or changed"
+        )
 
 
 def run_facts(results: dict, task: str) -> dict:
@@ -197,11 +219,16 @@ def run_facts(results: dict, task: str) -> dict:
     config, of_task = results["config"], results["configs"][task]
     sprint = config.get("sprint") or {}
     arguments = config.get("model_args")
-    of_sprint = ("fingerprint", "architecture", "heads_per_layer", "chat_template", "prompt_form")
+    if isinstance(arguments, str):
+        from lm_eval.utils import simple_parse_args_string
+
+        arguments = simple_parse_args_string(arguments)
+    arguments = dict(arguments or {})
+    of_sprint = ("fingerprint", "architecture", "heads_per_layer", "altered", "chat_template", "prompt_form")
     kept = {name: sprint.get(name) for name in of_sprint}
     return {
-        "model": arguments.get("pretrained") if isinstance(arguments, dict) else arguments,
-        "model_args": arguments,
+        "model": _model_name(arguments.get("pretrained")),
+        "model_args": {name: value for name, value in arguments.items() if name not in PRIVATE},
         "revision": config.get("model_revision"),
         **kept,
         "strategy": sprint.get("strategy"),
@@ -215,3 +242,14 @@ def run_facts(results: dict, task: str) -> dict:
         "attention": sprint.get("attention"),
         "versions": sprint.get("versions"),
     }
+
+
+def _model_name(pretrained: object) -> object:
+    """A hub id as it is; of a folder its name, since a path tells nothing elsewhere."""
+    if type(pretrained) in (int, float):  # the harness reads pretrained=1 as a number
+        return str(pretrained)
+    if not isinstance(pretrained, str):
+        return pretrained
+    path = Path(pretrained)
+    folder = path.is_absolute() or pretrained.startswith((".", "~")) or path.is_dir()
+    return path.name if folder and path.name else pretrained

@@ -7,6 +7,7 @@ in the schema's metadata. A file is untrusted: its size and shape are looked at 
 
 from __future__ import annotations
 
+import json
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from sprint_lmeval.answers import Verdict
-from sprint_lmeval.candidates import Candidate
+from sprint_lmeval.candidates import MAX_NUMBER, Candidate
 from sprint_lmeval.errors import InputError
 from sprint_lmeval.outcome_files import load_fields, save_fields
 from sprint_lmeval.outcome_samples import fields_of_samples
@@ -49,6 +50,9 @@ class OutcomeMatrix:
     facts: dict = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        for question in self.questions:
+            question.check()
+        _check_facts(self.facts)
         _check_distinct([q.hash for q in self.questions], "question")
         _check_distinct([q.id for q in self.questions], "question id")
         _check_distinct([str(c) for c in self.candidates], "candidate")
@@ -191,6 +195,23 @@ def _made(kind: type[OutcomeMatrix], parts: dict, path: str | os.PathLike) -> Ou
         return kind(**parts)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
+
+
+def _check_facts(facts: dict) -> None:
+    """What others rely on has its type, and everything can be written as JSON."""
+    if not isinstance(facts.get("model"), str | type(None)):
+        raise InputError(f"the model in the facts of the matrix is {facts['model']!a:.80}, allowed are text and null")
+    heads = facts.get("heads_per_layer")
+    fits = isinstance(heads, list) and 0 < len(heads) <= MAX_NUMBER
+    if heads is not None and not (fits and all(type(h) is int and 0 < h <= MAX_NUMBER for h in heads)):
+        raise InputError(
+            f"heads_per_layer in the facts of the matrix is {heads!a:.80}, allowed are null and a list of numbers "
+            f"from 1 to {MAX_NUMBER}"
+        )
+    try:
+        json.dumps(facts, allow_nan=False)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise InputError(f"the facts of the matrix cannot be written as JSON ({str(error)[:100]})") from None
 
 
 def _check_distinct(values: list, what: str) -> None:

@@ -10,14 +10,16 @@ from __future__ import annotations
 import json
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from sprint_lmeval import __version__, autoload
 from sprint_lmeval.candidates import BASE, Candidate
 from sprint_lmeval.errors import InputError, show_one_sentence
-from sprint_lmeval.outcome_samples import fields_of_rows, run_facts
+from sprint_lmeval.outcome_files import check_output
+from sprint_lmeval.outcome_samples import PRIVATE, fields_of_rows, run_facts
 from sprint_lmeval.outcomes import OutcomeMatrix
 from sprint_lmeval.questions import question_hash
 from sprint_lmeval.run_command import evaluate_replaced_by, set_repeats
@@ -26,12 +28,23 @@ from sprint_lmeval.strategies import spread_candidates
 log = logging.getLogger(f"lm_eval.{__name__}")
 MODEL = "hf-pruned-bon"
 CHOSEN_HERE = ("head_masks", "strategy", "pool", "selector", "strategy_seed", "store")
-NOT_HERE = {
+NOTHING_SENT = "a sweep writes a matrix and reports to no service"
+NOT_HERE = {  # option of `lm_eval run`, or key of its --config -> why a sweep refuses it; every other one is heeded
     "limit": "--questions N chooses how many",
     "samples": "--questions N with --seed chooses which",
     "output_path": "-o FILE names the matrix",
+    "log_samples": "the matrix holds the verdicts, and --store the responses",
     "use_cache": "--store keeps the responses",
+    "cache_requests": "--store keeps the responses, and prompts are made anew",
     "predict_only": "verdicts are what a matrix holds",
+    "check_integrity": "check the task with `sprint-lmeval run`",
+    "write_out": "print prompts with `sprint-lmeval run`",
+    "show_config": "the facts of the matrix hold the settings",
+    "seed": "--seed N draws the questions, and the harness keeps its own seeds",
+    "wandb_args": NOTHING_SENT,
+    "wandb_config_args": NOTHING_SENT,
+    "trackio_args": NOTHING_SENT,
+    "hf_hub_log_args": NOTHING_SENT,
 }
 
 
@@ -89,11 +102,12 @@ def sweep(plan: Plan, options: list[str]) -> str | None:
     show_one_sentence()
     autoload.register()
     if plan.output.exists() and not plan.overwrite:
-        raise InputError(f"{plan.output} is there already: give another -o, or --overwrite")
+        raise InputError(f"{plan.output} is there already: give another -o, or --overwrite to replace a matrix")
     config = harness_config(options)
     heads = heads_of(config.model_args)
     layers = parse_layers(plan.layers, heads)
     candidates = every_head(heads, layers)
+    check_files(plan)
     results = evaluated(config, candidates, plan)
     if results is None:
         return None
@@ -102,23 +116,58 @@ def sweep(plan: Plan, options: list[str]) -> str | None:
     return described(matrix, results, plan)
 
 
+def check_files(plan: Plan) -> None:
+    """Raise InputError where the matrix could not be written, before any answer is generated."""
+    check_output(plan.output, plan.overwrite)
+    output, store = plan.output, plan.store_file
+    if output.resolve() == store.resolve() or (output.exists() and store.exists() and output.samefile(store)):
+        raise InputError(f"-o {output} is the file of the responses too (--store): give two names")
+
+
 def harness_config(options: list[str]):
     """Return the harness's own configuration of a run. Raises InputError for what a sweep decides by itself."""
     from lm_eval._cli.harness import HarnessCLI
     from lm_eval.config.evaluate_config import EvaluatorConfig
 
-    arguments = HarnessCLI()._parser.parse_args(["run", *(options or ["--tasks", ""])])
-    config = EvaluatorConfig.from_cli(arguments)
+    arguments = HarnessCLI()._parser.parse_args(["run", *options])
+    with harness_sentence():
+        in_file = EvaluatorConfig.load_yaml_config(arguments.config) if arguments.config else {}
+        given = {name: value for name, value in {**in_file, **_typed(arguments)}.items() if value is not None}
+        refuse_what_a_sweep_decides(given)
+        arguments.model = given.get("model", MODEL)
+        config = EvaluatorConfig.from_cli(arguments)
     config.model_args = config.model_args or {}
-    if config.model != MODEL:
-        raise InputError(f"--model {config.model} given, a sweep prunes heads: --model {MODEL}")
-    for name, remedy in NOT_HERE.items():
-        if getattr(config, name, None):
-            raise InputError(f"--{name} given, which has no place in a sweep: {remedy}")
     for name in CHOSEN_HERE:
         if name in config.model_args:
             raise InputError(f"{name}= given among the model arguments, which a sweep sets by itself: leave it out")
     return config
+
+
+def _typed(arguments) -> dict:
+    return {name: value for name, value in vars(arguments).items() if value is not None}
+
+
+def refuse_what_a_sweep_decides(given: dict) -> None:
+    """Look through what was typed, or stands in the file of --config."""
+    if given.get("model", MODEL) != MODEL:
+        raise InputError(f"--model {given['model']} given, a sweep prunes heads: --model {MODEL}, or leave it out")
+    for name, remedy in NOT_HERE.items():
+        if name in given and given[name] not in ({}, []) and given[name] is not False:
+            raise InputError(f"--{name} given, which has no place in a sweep: {remedy}")
+    if not any(given.get("tasks") or ()):
+        raise InputError("no --tasks given: name one *_passn task, such as tiny_train_passn")
+
+
+@contextmanager
+def harness_sentence() -> Iterator[None]:
+    """Within the block, what the harness refuses becomes one sentence."""
+    try:
+        yield
+    except InputError:
+        raise
+    except (ValueError, TypeError, KeyError, OSError) as error:
+        first = str(error).strip().partition("\n")[0]
+        raise InputError(first or type(error).__name__) from None
 
 
 def heads_of(model_args: dict) -> list[int]:
@@ -159,7 +208,8 @@ def evaluated(config, candidates: list[Candidate], plan: Plan) -> dict | None:
     """Run the harness with all candidates on the drawn questions; returns its results with samples."""
     from lm_eval import simple_evaluate
 
-    tasks = config.process_tasks(config.metadata)
+    with harness_sentence():
+        tasks = config.process_tasks(config.metadata)
     model_args = {**config.model_args, "head_masks": [str(c) for c in candidates], "store": str(plan.store_file)}
     log.info("sweep of %d candidates; responses are kept in %s", len(candidates), plan.store_file)
     with evaluate_replaced_by(lambda real: on_drawn_questions(real, len(candidates), plan)):
@@ -177,6 +227,7 @@ def evaluated(config, candidates: list[Candidate], plan: Plan) -> dict | None:
             fewshot_as_multiturn=config.fewshot_as_multiturn,
             gen_kwargs=config.gen_kwargs,
             task_manager=tasks,
+            verbosity=config.verbosity,
             confirm_run_unsafe_code=config.confirm_run_unsafe_code,
         )
 
@@ -213,10 +264,9 @@ def drawn_questions(texts: list[str], count: int | None, seed: int) -> list[int]
 def matrix_of(results: dict, config, plan: Plan, layers: list[int]) -> OutcomeMatrix:
     """Return the matrix of a finished run, with the facts of the run and of the sweep."""
     ((task, samples),) = results["samples"].items()
-    given = Path(str(results["config"]["model_args"].get("pretrained", "")))
     facts = {
         **run_facts(results, task),
-        "model_args": {k: v for k, v in config.model_args.items() if k not in ("pretrained", "token", "cache_dir")},
+        "model_args": {k: v for k, v in config.model_args.items() if k not in PRIVATE},
         "source": "sweep",
         "layers": layers,
         "questions": len(samples),
@@ -225,7 +275,6 @@ def matrix_of(results: dict, config, plan: Plan, layers: list[int]) -> OutcomeMa
         "sprint_lmeval": __version__,
     }
     facts["split"] = "+".join(sorted({str(sample["doc"].get("split") or "") for sample in samples}))
-    facts["model"] = given.name if given.is_dir() else facts["model"]
     matrix = OutcomeMatrix(**fields_of_rows(samples, json.loads(json.dumps(facts, default=str))))
     return matrix if plan.texts else matrix.without_texts()
 

@@ -66,6 +66,38 @@ def test_facts_come_from_the_results(tmp_path):
     assert {name: facts[name] for name in expected} == expected
 
 
+@pytest.mark.parametrize("given", ["/home/me/models/small", "./small", "~/small"])
+def test_where_things_lie_is_left_out(given, tmp_path):
+    arguments = {"pretrained": given, "store": "/home/me/s", "token": "secret", "dtype": "float32"}
+    results = {**RESULTS, "config": {**RESULTS["config"], "model_args": arguments}}
+    facts = OutcomeMatrix.from_samples(run(tmp_path, [sample(0)], results)).facts
+    assert (facts["model"], facts["model_args"]) == ("small", {"dtype": "float32"})
+
+
+def test_model_arguments_may_be_one_text_and_a_hub_id_stays(tmp_path):
+    arguments = "pretrained=somebody/small,dtype=float32"
+    results = {**RESULTS, "config": {**RESULTS["config"], "model_args": arguments}}
+    facts = OutcomeMatrix.from_samples(run(tmp_path, [sample(0)], results)).facts
+    assert (facts["model"], facts["model_args"]) == ("somebody/small", {"dtype": "float32"})
+
+
+def test_a_file_that_was_cut_at_the_end_of_a_line_is_refused(tmp_path):
+    results = {**RESULTS, "n-samples": {"tiny_passn": {"original": 9, "effective": 2}}}
+    with pytest.raises(InputError, match="has 1 rows, and its run had 2 questions"):
+        OutcomeMatrix.from_samples(run(tmp_path, [sample(0)], results))
+    again = sample(1)
+    again["doc"]["question"] = sample(0)["doc"]["question"]  # left out of the matrix, and nevertheless a row
+    assert len(OutcomeMatrix.from_samples(run(tmp_path, [sample(0), again], results)).questions) == 1
+
+
+def test_numbers_that_no_file_can_hold_are_refused_in_facts_only(tmp_path):
+    metrics = {"results": {"tiny_passn": {"pass@1_stderr": float("nan")}}}
+    assert OutcomeMatrix.from_samples(run(tmp_path, [sample(0)], {**RESULTS, **metrics})).facts["model"] == "tiny"
+    results = {**RESULTS, "versions": {"tiny_passn": float("nan")}}
+    with pytest.raises(InputError, match="cannot be written as JSON"):
+        OutcomeMatrix.from_samples(run(tmp_path, [sample(0)], results))
+
+
 def test_without_results_the_model_is_unknown_and_that_is_said(tmp_path, harness_log):
     facts = OutcomeMatrix.from_samples(run(tmp_path, [sample(0)], results=None)).facts
     assert facts == {"task": "tiny_passn", "split": "test", "source": "samples"}
@@ -114,6 +146,10 @@ def sampled() -> dict:
     return sample(0, "base base", **copies, **{"unbiased_pass@1": 1.0})
 
 
+def with_doc(**changed) -> list[dict]:
+    return [{**sample(0), "doc": {**sample(0)["doc"], **changed}}]
+
+
 WRONG = {
     "samples": ([sampled()], "strategy=sample"),
     "one candidate, two texts": ([sample(0, "base base")], "strategy=sample"),
@@ -127,6 +163,9 @@ WRONG = {
     "a length below zero": ([sample(0, new_tokens=[-5, 1, 1])], "-5 stands among its new_tokens"),
     "truncated as a word": ([sample(0, truncated_rows=["no"] * 3)], "'no' stands among its truncated_rows"),
     "a candidate in another notation": ([sample(0, "base L0 L1H2")], "cannot read the candidate"),
+    "an id out of Unicode": (with_doc(id="\ud800"), "line 1: question .* its id is not text"),
+    "a question out of Unicode": (with_doc(question="\ud800 x"), "line 1: question .* its text is not text"),
+    "a level too large": (with_doc(level=10**12), "line 1: question .* level 1000000000000"),
     "no object": ([[1, 2]], "no document"),
     "nothing": ([], "is empty"),
 }

@@ -1,6 +1,8 @@
 """Outcome matrices: what they hold, what goes through a file unchanged, and what is refused."""
 
 import json
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as parquet
@@ -8,7 +10,7 @@ import pytest
 
 from sprint_lmeval.candidates import BASE, Candidate
 from sprint_lmeval.errors import InputError
-from sprint_lmeval.outcome_files import META
+from sprint_lmeval.outcome_files import META, check_output
 from sprint_lmeval.outcomes import NOT_RUN, OutcomeMatrix, Question, question_hash
 
 HEADS = tuple(Candidate.parse(name) for name in ("base", "L0H0", "L1H2"))
@@ -55,6 +57,43 @@ def test_a_file_is_not_overwritten_unless_told(tmp_path):
     assert len(OutcomeMatrix.load(path).questions) == 4
     matrix(2).save(path, overwrite=True)
     assert len(OutcomeMatrix.load(path).questions) == 2
+
+
+OTHERS = {
+    "text": lambda p: p.write_text("PAR is not PAR1"),
+    "a store": lambda p: p.write_bytes(b"SQLite format 3\0" + bytes(99)),
+    "nothing in it": lambda p: p.touch(),
+    "a link to nothing": lambda p: p.symlink_to("nowhere"),
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_only_a_matrix_is_overwritten(name, tmp_path):
+    path = tmp_path / "precious"
+    OTHERS[name](path)
+    before = path.read_bytes() if path.exists() else path.readlink()
+    with pytest.raises(InputError, match="is no matrix, so it is not overwritten"):
+        matrix().save(path, overwrite=True)
+    assert (path.read_bytes() if path.exists() else path.readlink()) == before
+
+
+@pytest.mark.parametrize(("place", "sentence"), [("", "is a folder"), ("file/m", "could not be"), ("m" * 300, "could")])
+def test_a_place_that_cannot_be_written_is_found_out_first(place, sentence, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match=sentence):
+        check_output(tmp_path / place, overwrite=True)
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+def test_looking_at_a_place_leaves_nothing_there(tmp_path):
+    check_output(tmp_path / "new" / "m.parquet", overwrite=False)
+    assert list((tmp_path / "new").iterdir()) == []
+
+
+def test_published_matrices_still_load():
+    paths = sorted(Path(__file__).parents[1].glob("results/sprint/*/t*.parquet"))
+    assert paths
+    assert all(OutcomeMatrix.load(path).complete for path in paths)
 
 
 def test_a_failed_write_leaves_nothing(tmp_path, monkeypatch):
@@ -123,11 +162,40 @@ WRONG = {
 }
 
 
+SURROGATE, TRUE = "\ud800", True
+
+
+def with_question(**changed) -> dict:
+    first, *others = matrix().questions
+    return {"questions": (replace(first, **changed), *others)}
+
+
+WRONG |= {
+    "a hash that is none": (with_question(hash="zz"), "'zz', which is not 64 hexadecimal digits"),
+    "a hash with a line end": (with_question(hash="0" * 64 + "\n"), "not 64 hexadecimal"),
+    "the hash of another text": (with_question(hash=question_hash("other")), "hash that is not of its text"),
+    "an id out of Unicode": (with_question(id=SURROGATE), "its id is not text"),
+    "an id that is a number": (with_question(id=7), "its id is not text"),
+    "a text out of Unicode": (with_question(text=SURROGATE, hash=question_hash(SURROGATE)), "its text is not text"),
+    "a level too large": (with_question(level=10**12), "level 1000000000000"),
+    "a level that is none": (with_question(level=1.5), "level 1.5"),
+    "a model that is a list": ({"facts": {"model": ["a"]}}, "allowed are text and null"),
+    "heads as text": ({"facts": {"heads_per_layer": "8,8"}}, "heads_per_layer"),
+    "heads of no layer": ({"facts": {"heads_per_layer": []}}, "heads_per_layer"),
+    "no heads": ({"facts": {"heads_per_layer": [8, 0]}}, "heads_per_layer"),
+    "too many heads": ({"facts": {"heads_per_layer": [8, 10**6]}}, "heads_per_layer"),
+    "heads that are a bool": ({"facts": {"heads_per_layer": [8, TRUE]}}, "heads_per_layer"),
+    "heads that are NaN": ({"facts": {"heads_per_layer": float("nan")}}, "heads_per_layer"),
+    "NaN in the facts": ({"facts": {"settings": float("nan")}}, "cannot be written as JSON"),
+}
+
+
 @pytest.mark.parametrize("name", WRONG)
 def test_wrong_parts_are_refused(name):
     changed, sentence = WRONG[name]
-    with pytest.raises(InputError, match=sentence):
+    with pytest.raises(InputError, match=sentence) as caught:
         matrix(**changed)
+    assert str(caught.value).encode() and "\n" not in str(caught.value)
 
 
 # ---- files that are not, or no longer, what was written ----
@@ -150,6 +218,10 @@ def changed_column(name, values):
         parquet.write_table(table.set_column(place, name, [column]), path)
 
     return change
+
+
+def integer_column(name):
+    return changed_column(name, lambda values: list(range(len(values))))
 
 
 def other_column_type(path):
@@ -201,6 +273,8 @@ BROKEN = {
     "verdicts null": (changed_column("verdicts", lambda v: [None, *v[1:]]), "not 3 numbers a question"),
     "verdicts as text": (other_column_type, "not whole numbers|matrix"),
     "a hash missing": (changed_column("hash", lambda v: [None, *v[1:]]), "no hash"),
+    "ids that are numbers": (integer_column("id"), "its column id holds int64"),
+    "texts that are numbers": (integer_column("text"), "its column text holds int64"),
     "a column missing": (without_column, "not an outcome matrix"),
 }
 

@@ -1,5 +1,6 @@
 """Sweeps: which heads and questions, the matrix they leave, and going on after being killed."""
 
+import argparse
 import json
 import os
 import signal
@@ -9,12 +10,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from lm_eval._cli.harness import HarnessCLI
 
 from sprint_lmeval.candidates import BASE
 from sprint_lmeval.errors import InputError
 from sprint_lmeval.outcomes import OutcomeMatrix
 from sprint_lmeval.store import Store
-from sprint_lmeval.sweep import drawn_questions, every_head, parse_layers
+from sprint_lmeval.sweep import (
+    NOT_HERE,
+    Plan,
+    drawn_questions,
+    every_head,
+    harness_config,
+    parse_layers,
+    sweep,
+)
 from tests.environments import Environment, environment_in_use
 
 MODEL = "--model hf-pruned-bon --model_args pretrained=tiny,dtype=float32 --device cpu --batch_size 16"
@@ -190,7 +200,7 @@ def test_equal_questions_are_drawn_once():
 
 
 WRONG = {
-    "another model": ("--model hf --tasks tiny_train_passn", "--model hf-pruned-bon"),
+    "no such task": (f"{MODEL} --tasks nonsense", "Tasks not found: nonsense"),
     "candidates": (f"{TINY},head_masks=L0H0 --tasks tiny_passn", "head_masks="),
     "a limit": (f"{TINY} --tasks tiny_passn --limit 4", "--questions N"),
     "no such layer": (f"{MODEL} --tasks tiny_passn --layers 7", "the model has layers 0-3"),
@@ -199,6 +209,101 @@ WRONG = {
     "no such model": ("--model hf-pruned-bon --model_args pretrained=./nowhere --tasks tiny_passn", "config.json"),
     "sampling": (f"{MODEL} --tasks tiny_passn --questions 1 --gen_kwargs temperature=0.6,do_sample=true", "sampling"),
 }
+
+
+TAKEN = {  # options of `lm_eval run` that a sweep heeds
+    *("config", "tasks", "model", "model_args", "apply_chat_template", "num_fewshot", "batch_size", "max_batch_size"),
+    *("device", "gen_kwargs", "system_instruction", "fewshot_as_multiturn", "include_path", "verbosity"),
+    *("trust_remote_code", "confirm_run_unsafe_code", "metadata"),
+}
+
+
+def options_of_the_harness() -> dict[str, argparse.Action]:
+    run = HarnessCLI()._subparsers.choices["run"]
+    return {action.dest: action for action in run._actions if action.dest != "help"}
+
+
+def test_every_option_of_the_harness_is_heeded_or_refused():
+    assert {*TAKEN, *NOT_HERE} == {*options_of_the_harness()} and not TAKEN & {*NOT_HERE}
+
+
+VALUES = {"cache_requests": "true", "limit": "0", "samples": '{"tiny_passn": [1]}', "seed": "1234"}
+
+
+@pytest.mark.parametrize("name", NOT_HERE)
+def test_an_option_that_has_no_place_in_a_sweep_is_refused_with_the_reason(name):
+    flag = options_of_the_harness()[name].nargs == 0
+    value = [] if flag else [VALUES.get(name, "project=x")]
+    with pytest.raises(InputError, match=f"--{name} given, which has no place in a sweep: ") as caught:
+        harness_config([f"--{name}", *value, "--tasks", "tiny_passn"])
+    assert str(caught.value).endswith(NOT_HERE[name])
+
+
+def test_options_in_a_file_are_looked_at_too(tmp_path):
+    file = tmp_path / "run.yaml"
+    command = ["--config", str(file), "--tasks", "tiny_passn"]
+    refused = {"limit: 4": "--limit given", "model: hf": "--model hf given", "wandb_args: {project: x}": "no service"}
+    refused |= {"nonsense: 1": "nonsense", "- a": "YAML root must be a mapping", "a: [": "Invalid YAML"}
+    for text, sentence in refused.items():
+        file.write_text(text)
+        with pytest.raises(InputError, match=sentence) as caught:
+            harness_config(command)
+        assert "\n" not in str(caught.value)
+    with pytest.raises(InputError, match="Config file not found"):
+        harness_config(["--config", str(tmp_path / "none.yaml"), "--tasks", "tiny_passn"])
+    file.write_text("model: null\nlimit: null\nlog_samples: false\nwandb_args: {}\nnum_fewshot: 2")
+    assert (harness_config(command).model, harness_config(command).num_fewshot) == ("hf-pruned-bon", 2)
+
+
+@pytest.mark.parametrize("options", [[], ["--model_args", "pretrained=tiny"], ["--tasks", ""]])
+def test_without_tasks(options):
+    with pytest.raises(InputError, match="no --tasks given"):
+        harness_config(options)
+
+
+def test_without_a_model_ours_is_meant_and_another_one_is_refused():
+    assert harness_config(["--tasks", "tiny_passn"]).model == "hf-pruned-bon"
+    with pytest.raises(InputError, match="--model hf given, a sweep prunes heads: --model hf-pruned-bon, or leave it"):
+        harness_config(["--model", "hf", "--tasks", "tiny_passn"])
+
+
+@pytest.fixture
+def never_evaluated(monkeypatch):
+    def evaluated(*arguments):
+        raise AssertionError("answers would have been generated")
+
+    monkeypatch.setattr("sprint_lmeval.sweep.evaluated", evaluated)
+
+
+def refused(plan: Plan) -> str:
+    with pytest.raises(InputError) as caught:
+        sweep(plan, ["--model_args", "pretrained=tiny", "--tasks", "tiny_train_passn"])
+    return str(caught.value)
+
+
+def test_what_cannot_be_written_is_found_out_before_any_answer(never_evaluated, tmp_path):
+    precious, folder = tmp_path / "precious.txt", tmp_path / "folder"
+    precious.write_text("mine")
+    folder.mkdir()
+    assert "is there already" in refused(Plan(precious))
+    assert "is no matrix, so it is not overwritten" in refused(Plan(precious, overwrite=True))
+    assert "is a folder" in refused(Plan(folder, overwrite=True))
+    assert "could not be written" in refused(Plan(precious / "m.parquet"))
+    assert precious.read_text() == "mine" and sorted(tmp_path.iterdir()) == [folder, precious]
+
+
+def test_the_matrix_is_not_the_file_of_the_responses(never_evaluated, tmp_path):
+    with Store.open(tmp_path / "store"):
+        pass
+    (tmp_path / "link").symlink_to("store")
+    before = (tmp_path / "store").read_bytes()
+    assert "give two names" in refused(Plan(tmp_path / "new", store=tmp_path / "folder" / ".." / "new"))
+    for output in ("store", "link"):
+        assert "not overwritten" in refused(Plan(tmp_path / output, store=tmp_path / "store", overwrite=True))
+    assert (tmp_path / "store").read_bytes() == before
+    (tmp_path / "magic").write_bytes(b"PAR1")
+    (tmp_path / "same").hardlink_to(tmp_path / "magic")
+    assert "give two names" in refused(Plan(tmp_path / "magic", store=tmp_path / "same", overwrite=True))
 
 
 @pytest.mark.parametrize("name", WRONG)
