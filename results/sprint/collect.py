@@ -67,8 +67,8 @@ def samples(study: str, name: str, output: str) -> None:
     order = [question.id for question in OutcomeMatrix.load(folder / "test.parquet").questions]
     kept = folder / "samples.parquet"
     table = {c: pq.read_table(kept)[c] for c in pq.read_schema(kept).names} if kept.exists() else {}
-    table[name] = pa.array([rows[i][0] for i in order], pa.list_(pa.int8(), N))
-    table[f"{name} tokens"] = pa.array([rows[i][1] for i in order], pa.list_(pa.int16(), N))
+    table[name] = pa.array([rows[i][0] for i in order], pa.list_(pa.int8()))
+    table[f"{name} tokens"] = pa.array([rows[i][1] for i in order], pa.list_(pa.int16()))
     pq.write_table(pa.table(table), kept, compression="zstd")
     run(study, name, output)
 

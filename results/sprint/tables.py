@@ -59,10 +59,14 @@ class Study:
         file = self.folder / "samples.parquet"
         table = pq.read_table(file) if file.exists() else None
         for column in [c for c in table.column_names if not c.endswith(" tokens")] if table else []:
-            correct = (np.array(table[column].to_pylist()) == 0).sum(1)
-            chance = {c: [unbiased_pass_at_k(N, c, k) for k in range(1, N + 1)] for c in range(N + 1)}
+            verdicts = np.array(table[column].to_pylist())  # [questions, samples]
+            count = verdicts.shape[1]
+            known = range(1, count + 1)  # beyond the samples that were drawn, Pass@N is not known
+            chance = {c: [unbiased_pass_at_k(count, c, k) for k in known] for c in range(count + 1)}
+            passed = np.full((len(verdicts), N), np.nan)
+            passed[:, :count] = [chance[c] for c in (verdicts == 0).sum(1)]
             tokens = np.array(table[f"{column} tokens"].to_pylist()).mean() * np.arange(1, N + 1)
-            self._average(column.split("/")[0], np.array([chance[c] for c in correct]), tokens)
+            self._average(column.split("/")[0], passed, tokens)
 
     def _average(self, name: str, passed: np.ndarray, tokens: np.ndarray) -> None:
         seen = self.each.setdefault(name, [])
@@ -79,7 +83,7 @@ class Study:
             assert run["n-samples"][task]["effective"] == len(self.test.questions), f"{file}: other questions"
             name, _, number = file.stem.partition("+")
             found = self.each[name][int(number or 0)]
-            for k in range(1, N + 1):
+            for k in range(1, int(np.isfinite(found).sum()) + 1):
                 written = metrics.get(f"unbiased_pass@{k},first_n", metrics[f"pass@{k},first_n"])
                 assert abs(written - found[k - 1]) < 1e-9, f"{file}: Pass@{k} is {written}, here {found[k - 1]}"
 
@@ -92,7 +96,7 @@ class Study:
         writer.writerow(("strategy", "n", "pass", "low", "high", "tokens"))
         for name, passed in self.passed.items():
             low, high = interval(passed)
-            for k in range(N):
+            for k in range(int(np.isfinite(passed[0]).sum())):
                 figures = [f"{100 * x:.2f}" for x in (passed[:, k].mean(), low[k], high[k])]
                 writer.writerow((name, k + 1, *figures, f"{self.tokens[name][k]:.1f}"))
         return out.getvalue()
@@ -106,7 +110,10 @@ class Study:
         for name, passed in self.passed.items():
             low, high = interval(passed)
             mean = passed.mean(0)
-            cells = [f"{100 * mean[k]:.1f} ({100 * low[k]:.1f} to {100 * high[k]:.1f})" for k in np.array(SHOWN) - 1]
+            cells = [
+                f"{100 * mean[k]:.1f} ({100 * low[k]:.1f} to {100 * high[k]:.1f})" if np.isfinite(mean[k]) else "-"
+                for k in np.array(SHOWN) - 1
+            ]
             seeds = self.each[name]
             each = ", ".join(f"{100 * s[-1]:.1f}" for s in seeds) if 1 < len(seeds) <= 5 else ""
             lines.append([name, str(len(seeds)), *cells, f"{self.tokens[name][-1]:.0f}", each])
@@ -154,6 +161,8 @@ def interval(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def difference(gain: np.ndarray, low: np.ndarray, high: np.ndarray, k: int) -> str:
+    if np.isnan(gain[:, k]).any():
+        return "-"
     sure = "**" if low[k] > 0 or high[k] < 0 else ""
     return f"{sure}{100 * gain[:, k].mean():+.1f}{sure} ({100 * low[k]:+.1f} to {100 * high[k]:+.1f})"
 
