@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.ensemble import RandomForestRegressor
 
-from sprint_lmeval import forest
+from sprint_lmeval import forest, selector_folder
 from sprint_lmeval.coverage import mixtures
 from sprint_lmeval.errors import InputError
 from sprint_lmeval.methods import METHODS
@@ -96,9 +96,13 @@ def test_arrays_that_are_no_trees_are_refused(name, place, value):
         forest.check(tensors, 5)
 
 
-def test_a_selector_with_such_arrays_is_refused(tmp_path):
+def test_a_selector_with_such_arrays_is_neither_written_nor_read(tmp_path, monkeypatch):
     selector = make_selector("coverage")
     selector.tensors["node_left"] = np.zeros_like(selector.tensors["node_left"])
+    with pytest.raises(InputError, match="do not make trees"):
+        selector.save_pretrained(tmp_path / "s")
+    assert not (tmp_path / "s").exists()
+    monkeypatch.setattr(selector_folder, "_refuse_unreadable", lambda *paths: None)
     selector.save_pretrained(tmp_path / "s")
     with pytest.raises(InputError, match=r"selector .*do not make trees"):
         type(selector).from_pretrained(tmp_path / "s")
