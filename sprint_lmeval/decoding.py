@@ -7,7 +7,6 @@ of a question's answers are read together (`shared_reading.py`).
 
 from __future__ import annotations
 
-import logging
 from collections import deque
 from collections.abc import Iterator, Sequence
 
@@ -20,7 +19,6 @@ from sprint_lmeval.row_cache import Parts
 from sprint_lmeval.rows import Response, Row, Settings, response_of
 from sprint_lmeval.shared_reading import Choose, SharedReading, agreeing
 
-log = logging.getLogger(f"lm_eval.{__name__}")
 WORTH_FOLLOWING = 2  # rows of a question beside the leading one, from which on its text is read along
 EARLY = 32  # tokens of an unfinished leading answer from which on followers may begin, where places are free
 
