@@ -61,6 +61,8 @@ ORDER = """
     outcome_files
     outcome_samples
     outcomes
+    report
+    report.statistics
     pretrained
     fingerprint
     store
