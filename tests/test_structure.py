@@ -63,6 +63,10 @@ ORDER = """
     outcomes
     report
     report.statistics
+    report.samples
+    report.facts
+    report.result_files
+    report.runs
     pretrained
     fingerprint
     store
