@@ -118,7 +118,7 @@ def _facts(results: dict, task: str) -> dict:
         "prompt_form": sprint.get("prompt_form"),
         "chat_template": results.get("chat_template_sha"),
         "system": results.get("system_instruction_sha"),
-        "dtype": _text(config.get("model_dtype")) or _text(arguments.get("dtype")),
+        "dtype": _dtype(config.get("model_dtype") or arguments.get("dtype")),
         "fingerprint": _text(sprint.get("fingerprint")),
         "selector_sha256": _text(sprint.get("selector_sha256")),
         "listed": _digest([sprint.get("candidates"), sprint.get("pool_candidates")]),
@@ -126,6 +126,8 @@ def _facts(results: dict, task: str) -> dict:
         "limit": config.get("limit"),
         "asked": _digest(config.get("samples")),
         "seconds": _number(results.get("total_evaluation_time_seconds")),
+        "tasks_together": len(results["configs"]),
+        "reused": _reused(sprint.get("store")),
         "date": _number(results.get("date")),
         "versions": sprint.get("versions") or {"lm_eval": results.get("lm_eval_version")},
     }
@@ -199,6 +201,17 @@ def _short(value: object) -> str | None:
 
 def _text(value: object) -> str | None:
     return value[:MAX_NAME] if isinstance(value, str) else None
+
+
+def _dtype(value: object) -> str | None:
+    name = _text(value)
+    return None if name in (None, "auto") else name.removeprefix("torch.")
+
+
+def _reused(store: object) -> int:
+    """How many responses came from a store, so that the run's time does not tell what they cost."""
+    reused = store.get("reused") if isinstance(store, dict) else 0
+    return reused if type(reused) is int else 0
 
 
 def _number(value: object) -> float | None:

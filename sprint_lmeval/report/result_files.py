@@ -40,7 +40,7 @@ def _json_files(folder: Path) -> Iterator[Path]:
             count += 1
             if count > MAX_FILES:
                 raise InputError(f"{folder} holds more than {MAX_FILES:,} files: give the folders of results in it")
-            if name.endswith(".json"):
+            if name.endswith(".json") and not name.startswith("scores"):
                 yield Path(root, name)
 
 

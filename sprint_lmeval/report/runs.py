@@ -129,10 +129,15 @@ def read_runs(paths: Iterable[str | os.PathLike], notes: list[str] | None = None
         InputError: a path does not exist, a named file cannot be used, or nothing is left.
     """
     told: list[str] = []
-    shared, runs = Shared(), []
+    shared, runs, foreign = Shared(), [], []
     given = [Path(path) for path in paths]
     for file, named in results_files(given, told):
-        runs += _runs_of_file(file, named, told, shared)
+        found = _runs_of_file(file, named, told, shared)
+        runs += found or []
+        foreign += [str(file)] if found is None else []
+    if foreign:
+        told.append(f"{', '.join(foreign[:3])}{', ...' if len(foreign) > 3 else ''} ({len(foreign)} JSON files in all): ")
+        told[-1] += "no results of lm_eval, left out."
     runs = _without_twins(runs, told)
     if not runs:
         where = ", ".join(map(str, given[:3])) + (", ..." if len(given) > 3 else "")
@@ -149,11 +154,12 @@ def read_runs(paths: Iterable[str | os.PathLike], notes: list[str] | None = None
     return runs
 
 
-def _runs_of_file(file: Path, named: bool, told: list[str], shared: Shared) -> list[Run]:
+def _runs_of_file(file: Path, named: bool, told: list[str], shared: Shared) -> list[Run] | None:
+    """The runs of a file; None where it is another program's."""
     try:
         results = read_results(file, must_be=named or file.name.startswith("results"))
         if results is None:
-            return []
+            return None
         return [_run(file, results, task, named, told, shared) for task in passn_tasks(results, file, told)]
     except InputError as error:
         if named:
