@@ -8,8 +8,6 @@ paired bootstrap; p values are corrected by Holm's method for all comparisons of
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,6 +19,7 @@ from sprint_lmeval.report.rates import pass_at_k, pass_of_questions, seconds, to
 from sprint_lmeval.report.runs import Run
 from sprint_lmeval.report.scores import RunScores
 from sprint_lmeval.report.statistics import holm, mcnemar, paired_bootstrap
+from sprint_lmeval.report.text import csv_text
 
 SHOWN = (1, 4, 8, 16)
 QUESTION_BLIND = ("top", "cover")
@@ -157,7 +156,7 @@ def leaderboard_csv(rows: Sequence[dict], folder: Path) -> str:
         for method in methods:
             cells += [row["methods"].get(method, {}).get(part) for part in ("accuracy", "recovered_of_pass_n")]
         lines.append([*cells, place_of(row["path"], folder)])
-    return _csv(lines)
+    return csv_text(lines)
 
 
 def comparisons_csv(rows: Sequence[dict]) -> str:
@@ -166,23 +165,7 @@ def comparisons_csv(rows: Sequence[dict]) -> str:
     for row in rows:
         of_row = [row[name] for name in ("group", "task", "model", "strategy")]
         lines += [[*of_row, c["k"], *(c[name] for name in COMPARED)] for c in row["comparisons"]]
-    return _csv(lines)
-
-
-def _csv(lines: list[list]) -> str:
-    out = io.StringIO()
-    csv.writer(out, lineterminator="\n").writerows([_cell(value) for value in line] for line in lines)
-    return out.getvalue()
-
-
-def _cell(value: object) -> str:
-    """Numbers in six digits; text that a spreadsheet would run as a formula gets an apostrophe before it."""
-    if value is None:
-        return ""
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    text = str(value)
-    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
+    return csv_text(lines)
 
 
 def place_of(path: Path, folder: Path) -> str:
