@@ -63,10 +63,25 @@ ORDER = """
     outcomes
     report
     report.statistics
+    report.text
     report.samples
     report.facts
     report.result_files
     report.runs
+    report.comparable
+    report.rates
+    report.scores
+    report.leaderboard
+    report.figures
+    report.curves
+    report.heads
+    report.head_figures
+    report.readme
+    report.baseline
+    report.gate_metrics
+    report.gate_text
+    report.gate
+    report.report_command
     pretrained
     fingerprint
     store
