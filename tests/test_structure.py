@@ -81,6 +81,10 @@ ORDER = """
     report.gate_metrics
     report.gate_text
     report.gate
+    report.page_math
+    report.page_texts
+    report.page_data
+    report.page
     report.report_command
     pretrained
     fingerprint
