@@ -108,7 +108,7 @@ def _sentence(name: str, run: Run, value: object, other: Run, other_value: objec
     said = "" if name.startswith(("documents", "prompts", "form ")) else f" ({_said(other_value)} and {_said(value)})"
     if name == "documents":
         said = _unequal_documents(other, run)
-    return f"{other.path} and {run.path} cannot be compared on {run.task}: their {name} differ{said}"
+    return f"{other.path} and {run.path} cannot be compared on {run.task}: they differ in {name}{said}"
 
 
 def _unequal_documents(first: Run, second: Run) -> str:

@@ -29,7 +29,7 @@ def bars_figure(table: HeadTable) -> Figure:
     for (panel,) in axes:
         panel.set_ylim(low, high)
     axes[0][0].set_title(f"{shortened(table.name)}: Pass@1 of single pruned heads", loc="left")
-    axes[0][0].legend(fontsize=7.5, ncols=4, loc="upper right", framealpha=0.6)
+    axes[0][0].legend(fontsize=7.5, ncols=4, loc="lower right", bbox_to_anchor=(1, 1), frameon=False)
     return figure
 
 
@@ -47,7 +47,7 @@ def _bars(panel: Axes, table: HeadTable, layers: Sequence[int], base: float) -> 
     gains = rates - base
     places = np.arange(len(cells))
     kinds = (("above", gains > 0, BETTER, ""), ("not above", ~(gains > 0), WORSE, "////"))
-    for name, chosen, colour, hatch in kinds:
+    for name, chosen, colour, hatch in (kind for kind in kinds if kind[1].any()):
         style = {"color": colour, "hatch": hatch, "edgecolor": LINE, "linewidth": 0.4, "label": name}
         bottom = 0 if np.isnan(base) else base
         panel.bar(places[chosen], rates[chosen] - bottom, bottom=bottom, **style)
@@ -98,7 +98,7 @@ def maps_figure(table: HeadTable) -> Figure:
     figure, axes = new_figure(max(4.5, 3.6 * columns), max(2.6, tall * rows + 0.5), rows, columns)
     panels = [panel for line in axes for panel in line]
     values = 100 * (table.rates if np.isnan(table.base).all() else table.gains)
-    low, high = np.nanmin(values), np.nanmax(values)
+    low, high = np.nanpercentile(values, 20), np.nanmax(values)  # a few ruinous heads would take all of the scale
     for number, panel in enumerate(panels):
         if number not in shown:
             panel.set_axis_off()
@@ -106,7 +106,7 @@ def maps_figure(table: HeadTable) -> Figure:
         drawn = panel.imshow(values[number], cmap=MAP, vmin=low, vmax=high, aspect="auto", interpolation="nearest")
         _mark(panel, table, number, (low + high) / 2)
     label = "Pass@1, %" if np.isnan(table.base).all() else "gain, points"
-    figure.colorbar(drawn, ax=panels, label=label, shrink=0.8)
+    figure.colorbar(drawn, ax=panels, label=label, shrink=0.8, extend="min" if np.nanmin(values) < low else "neither")
     figure.suptitle(f"{shortened(table.name)}: layer by head", fontsize=10)
     return figure
 

@@ -15,7 +15,14 @@ from pathlib import Path
 import numpy as np
 
 from sprint_lmeval.report.comparable import Group
-from sprint_lmeval.report.rates import pass_at_k, pass_of_questions, seconds, tokens_per_answer, tokens_spent
+from sprint_lmeval.report.rates import (
+    pass_at_k,
+    pass_error,
+    pass_of_questions,
+    seconds,
+    tokens_per_answer,
+    tokens_spent,
+)
 from sprint_lmeval.report.runs import Run
 from sprint_lmeval.report.scores import RunScores
 from sprint_lmeval.report.statistics import holm, mcnemar, paired_bootstrap
@@ -25,17 +32,18 @@ SHOWN = (1, 4, 8, 16)
 QUESTION_BLIND = ("top", "cover")
 
 
-def leaderboard(groups: Sequence[Group], scores: dict[Path, RunScores] | None = None) -> list[dict]:
+def leaderboard(groups: Sequence[Group], scores: dict[tuple[Path, str], RunScores] | None = None) -> list[dict]:
     """Return one row for each run, best first within its group.
 
-    Keys: group (number from 1), task, model, strategy, questions, n, pass (k -> Pass@k), unbiased, mean, majority,
+    Keys: group (number from 1), task, model, strategy, questions, n, pass (k -> Pass@k), stderr (k -> its
+    standard error, None unknown), unbiased, mean, majority,
     no_answer, truncated, grader_failed, distinct_answers, tokens_per_answer, tokens_per_question, seconds, common_n,
     comparisons (list of `compare`), best_at (every k at which it is the best baseline), baseline (bool), methods and
     redundancy (of a score file, or {}), run, path.
     """
     rows = []
     for number, group in enumerate(groups, 1):
-        of_group = [_row(number, group, run, (scores or {}).get(run.path)) for run in group.runs]
+        of_group = [_row(number, group, run, (scores or {}).get((run.path, run.task))) for run in group.runs]
         for row in of_group:
             row["comparisons"] = _comparisons(row, of_group)
         rows += sorted(of_group, key=lambda row: (-row["pass"].get(row["common_n"], 0), row["model"], row["strategy"]))
@@ -55,6 +63,7 @@ def _row(number: int, group: Group, run: Run, scores: RunScores | None) -> dict:
         "questions": len(run.questions) or run.facts["questions"],
         "n": run.n,
         "pass": {k: value for k, value in rates.items() if value is not None},
+        "stderr": {k: pass_error(run, k) for k in shown},
         "unbiased": run.exchangeable,
         "mean": run.metrics.get(f"mean@{run.n}"),
         "majority": run.metrics.get(f"maj@{run.n}"),

@@ -22,6 +22,12 @@ def pass_at_k(run: Run, k: int) -> float | None:
     return run.metrics.get(name)
 
 
+def pass_error(run: Run, k: int) -> float | None:
+    """Return the standard error that the harness wrote for Pass@k."""
+    k = min(k, run.n) if run.flat else k
+    return run.metrics.get(f"{'unbiased_' if run.exchangeable else ''}pass@{k}_stderr")
+
+
 def pass_of_questions(run: Run, k: int) -> np.ndarray | None:
     """Return Pass@k of each question, [questions]: 0 or 1, of independent samples the chance; None if not known."""
     k = min(k, run.n) if run.flat else k

@@ -118,12 +118,15 @@ class Run:
         return name + (f" ({', '.join(details)})" if details else "")
 
 
-def read_runs(paths: Iterable[str | os.PathLike], notes: list[str] | None = None) -> list[Run]:
+def read_runs(
+    paths: Iterable[str | os.PathLike], notes: list[str] | None = None, may_be_none: bool = False
+) -> list[Run]:
     """Return the runs of result files and folders.
 
     Args:
         paths: results_*.json, samples_*.jsonl with their results beside them, or folders, which are searched.
         notes: takes one sentence for everything that was found and left out; None: they are logged.
+        may_be_none: an empty list is a result too.
 
     Raises:
         InputError: a path does not exist, a named file cannot be used, or nothing is left.
@@ -136,10 +139,10 @@ def read_runs(paths: Iterable[str | os.PathLike], notes: list[str] | None = None
         runs += found or []
         foreign += [str(file)] if found is None else []
     if foreign:
-        told.append(f"{', '.join(foreign[:3])}{', ...' if len(foreign) > 3 else ''} ({len(foreign)} JSON files in all): ")
-        told[-1] += "no results of lm_eval, left out."
+        some = ", ".join(foreign[:3]) + (f", ... ({len(foreign)} JSON files in all)" if len(foreign) > 3 else "")
+        told.append(f"{some}: no results of lm_eval, left out.")
     runs = _without_twins(runs, told)
-    if not runs:
+    if not runs and not may_be_none:
         where = ", ".join(map(str, given[:3])) + (", ..." if len(given) > 3 else "")
         reason = f" ({len(told)} files left out; the first: {told[0]})" if told else ""
         raise InputError(
