@@ -2,6 +2,7 @@
 #   make demo    the main job on the embedded model          make lint    ruff
 #   make test    the whole test suite, offline, on the CPU   make wheel   build, install in another folder, run there
 #   make results   the page of results is what its files say
+#   make gate    runs of the embedded model against their baseline; make baseline makes that anew
 #   make bench   the benchmarks: medians, ratios in one run  make real    real models and real problems, where they are
 PYTHON ?= python3
 VENV ?= .venv
@@ -19,11 +20,19 @@ DEMO := lm_eval --model hf-pruned-bon --model_args pretrained=tiny --tasks tiny_
 	--output_path output/demo --log_samples
 
 .DELETE_ON_ERROR:
-.PHONY: demo test lint format wheel results bench real clean
+.PHONY: demo gate baseline test lint format wheel results bench real clean
 
 demo: $(READY)
 	@echo '$$ $(DEMO)'
 	@$(OFFLINE) PATH="$(abspath $(BIN)):$$PATH" $(DEMO)
+
+gate: $(READY)
+	$(OFFLINE) PATH="$(abspath $(BIN)):$$PATH" .ci/gate_runs output/gate
+	$(BIN)/sprint-lmeval gate --baseline baselines/tiny.json --current output/gate --json output/gate.json
+
+baseline: $(READY)
+	$(OFFLINE) PATH="$(abspath $(BIN)):$$PATH" .ci/gate_runs output/gate
+	$(BIN)/sprint-lmeval baseline output/gate -o baselines/tiny.json --overwrite
 
 test: $(READY)
 	$(OFFLINE) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile $(TESTS)

@@ -58,7 +58,7 @@ def as_text(status: int, comparisons: Sequence[Comparison], rules: Rules | None,
     """Return the tables of all pairs, one after the other."""
     lines = [f"gate: {OUTCOMES[status]}" + (f" ({_ruled(rules)})" if rules else "")]
     for comparison in comparisons:
-        lines += ["", *_heading(comparison), *_aligned([HEADINGS, *map(_cells, comparison.tests)])]
+        lines += ["", *_heading(comparison), *aligned([HEADINGS, *map(_cells, comparison.tests)])]
         lines += [f"note: {one_line(note)}" for note in comparison.notes]
         lines += [_named(test) for test in comparison.tests if test.outcome == "regressed"]
     return "\n".join([*lines, *(f"note: {one_line(note)}" for note in notes)]) + "\n"
@@ -85,7 +85,8 @@ def _cells(test: Test) -> tuple[str, ...]:
     return (one_line(test.metric), *rates, interval, *counts, f"{test.p_corrected:.4f}", test.outcome)
 
 
-def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return the rows of a table as lines; the first and the last column begin left."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     last = len(widths) - 1
     lines = []
