@@ -76,8 +76,9 @@ heads is above it by chance alone too: look at the intervals, or choose the head
 
 LEADERBOARD = """Rates in percent, ± the standard error. `difference`: Pass@N minus that of the best baseline of the
 same model, at the N that all runs of the table have, paired by question, with its 95 % interval; `p`: McNemar's exact
-test, or the paired bootstrap (b) where values are not 0 or 1, corrected by Holm's method for all {count} comparisons of
-this report. Baselines: strategies that learned nothing, and lists that are the same for every question (`top`, `cover`)."""
+test, or the paired bootstrap (b) where values are not 0 or 1, corrected by Holm's method for all {count} comparisons
+of this report. Baselines: strategies that learned nothing, and lists that are the same for every question
+(`top`, `cover`)."""
 
 
 def _contents(rows: Sequence[dict], tables: Sequence[HeadTable]) -> str:
