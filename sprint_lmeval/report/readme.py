@@ -10,7 +10,7 @@ from sprint_lmeval.outcomes import OutcomeMatrix
 from sprint_lmeval.report.comparable import Group
 from sprint_lmeval.report.heads import HeadTable, heads_markdown
 from sprint_lmeval.report.leaderboard import headline, is_best_baseline
-from sprint_lmeval.report.text import p_value, percent, plain, points, table_text
+from sprint_lmeval.report.text import number_of, p_value, percent, plain, points, table_text
 
 MARK = "<!-- made by sprint-lmeval report -->"
 MAX_ROWS = 200  # of a group; all are in leaderboard.csv
@@ -87,9 +87,9 @@ def _contents(rows: Sequence[dict], tables: Sequence[HeadTable]) -> str:
         files += ["[leaderboard.csv](leaderboard.csv)", "[comparisons.csv](comparisons.csv) (every paired difference)"]
     if tables:
         files += ["[heads.csv](heads.csv)"]
-    counted = f"{len(rows)} runs" if len(rows) != 1 else "1 run"
-    matrices = f", {len(tables)} outcome matrices" if tables else ""
-    return f"{counted}{matrices}. All numbers: {', '.join(files)}. Figures are there as PNG and SVG."
+    counted = [number_of(len(rows), "run", "runs")] if rows else []
+    counted += [number_of(len(tables), "outcome matrix", "outcome matrices")] if tables else []
+    return f"{', '.join(counted)}. All numbers: {', '.join(files)}. Figures are there as PNG and SVG."
 
 
 def _explained(rows: Sequence[dict]) -> str:
@@ -118,7 +118,8 @@ def _about(group: Group, rows: Sequence[dict]) -> str:
 
 def leaderboard_table(rows: Sequence[dict]) -> str:
     """Return the rows of one group as a Markdown table."""
-    levels = sorted({k for row in rows for k in row["pass"]})
+    counted = [row for row in rows if not row["run"].flat] or rows
+    levels = sorted({k for row in counted for k in row["pass"]})
     several = len({row["model"] for row in rows}) > 1
     head = [*(["model"] if several else []), "strategy", "N", *(f"Pass@{k}" for k in levels), "mean", "majority"]
     head += ["no answer", "truncated", "tokens per answer", "seconds", "difference", "p"]

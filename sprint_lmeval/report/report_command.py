@@ -19,6 +19,7 @@ from sprint_lmeval.report.page import write_page
 from sprint_lmeval.report.readme import MARK, Report, readme
 from sprint_lmeval.report.runs import Run, read_runs
 from sprint_lmeval.report.scores import RunScores, read_scores
+from sprint_lmeval.report.text import number_of
 
 MAX_GROUPS = 20  # whose curves are drawn
 MAX_TABLES = 12  # matrices whose heads are drawn
@@ -166,9 +167,10 @@ def _draw_heads(folder: Path, report: Report) -> None:
 
 
 def _written(folder: Path, report: Report) -> str:
-    runs, groups, matrices = len(report.rows), len(report.groups), len(report.tables)
-    parts = (
-        [f"{runs} {'run' if runs == 1 else 'runs'} in {groups} {'group' if groups == 1 else 'groups'}"] if runs else []
-    )
-    parts += [f"{matrices} outcome {'matrix' if matrices == 1 else 'matrices'}"] if matrices else []
+    parts = []
+    if report.rows:
+        groups = number_of(len(report.groups), "group", "groups")
+        parts.append(f"{number_of(len(report.rows), 'run', 'runs')} in {groups}")
+    if report.tables:
+        parts.append(number_of(len(report.tables), "outcome matrix", "outcome matrices"))
     return f"{folder}: {', '.join(parts)}; see README.md and index.html there"

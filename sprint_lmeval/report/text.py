@@ -54,5 +54,9 @@ def points(share: float) -> str:
     return f"{100 * share:+.1f}"
 
 
+def number_of(count: int, one: str, several: str) -> str:
+    return f"{count:,} {one if count == 1 else several}"
+
+
 def p_value(p: float) -> str:
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
