@@ -30,7 +30,7 @@ STATIC = Path(__file__).parent / "static"
 SCRIPTS = ("dom", "packed", "theme", "leaderboard", "curves", "heads", "question", "questions", "main")
 LIBRARIES = {"plotly": ("plotly", "package_data/plotly.min.js"), "datatables": ("itables", "html/dt_bundle.js")}
 LIBRARY_STYLE = ("itables", "html/dt_bundle.css")
-MAX_BYTES = 14_000_000
+MAX_BYTES = 14_500_000
 SPARE = 4_000  # bytes for the notes
 POLICY = (
     "default-src 'none'; script-src 'sha256-{digest}' blob:; style-src 'unsafe-inline'; img-src data:; "
@@ -76,7 +76,7 @@ def page_of(rows: Sequence[dict], matrices: Sequence[OutcomeMatrix], notes: Sequ
     parts = {f"library-{name}": _packed_file(*place) for name, place in LIBRARIES.items()}
     room = max_bytes - len(_assembled({"core": pack(core), **parts})) - SPARE
     blocks = pack_blocks([row["run"] for row in rows], room, mathematics)
-    core |= {"text_length": blocks.length, "questions_in_block": QUESTIONS_IN_BLOCK}
+    core |= {"texts_kept": blocks.answers > 0, "questions_in_block": QUESTIONS_IN_BLOCK}
     core["notes"] = [*_about_texts(blocks), *_about_mathematics(mathematics), *notes]
     numbered = {
         f"block-{number}-{place}": packed
@@ -87,14 +87,21 @@ def page_of(rows: Sequence[dict], matrices: Sequence[OutcomeMatrix], notes: Sequ
 
 
 def _about_texts(blocks: Blocks) -> list[str]:
-    if blocks.length == 0:
-        return ["Response texts were left out, so that the page keeps its size; they are in the sample files."]
+    why = "so that the page keeps its size; whole texts are in the sample files."
+    notes = []
+    if blocks.left_out or not blocks.answers:
+        kept = (
+            f"Of each question the first {blocks.answers:,} response texts are"
+            if blocks.answers
+            else "No response text is"
+        )
+        notes.append(f"{kept} in this page, {why}")
     if blocks.shortened:
-        return [
-            f"{blocks.shortened:,} of {blocks.responses:,} response texts were shortened in the middle to "
-            f"{blocks.length:,} characters, so that the page keeps its size; whole ones are in the sample files."
-        ]
-    return []
+        notes.append(
+            f"{blocks.shortened:,} of {blocks.shown:,} response texts were shortened in the middle to "
+            f"{blocks.length:,} characters, {why}"
+        )
+    return notes
 
 
 def _about_mathematics(mathematics: Mathematics) -> list[str]:

@@ -23,15 +23,22 @@ LETTERS = np.array(list("01234-"))  # verdict codes as one letter each; the last
 def core_data(rows: Sequence[dict], matrices: Sequence[OutcomeMatrix], mathematics: Mathematics) -> dict:
     """Return tasks with their problems, runs with curves and verdicts, the leaderboard and the matrices."""
     tasks = [_Task(name, of_group, mathematics) for name, of_group in _by_group(rows).items()]
-    questions, models = sum(len(task.questions) for task in tasks), {row["model"] for row in rows}
     return {
-        "summary": f"{_count(len(rows), 'run')} of {_count(len(models), 'model')} on {_count(len(tasks), 'task')}, "
-        + _count(questions, "question"),
+        "summary": _summary(rows, tasks),
         "leaderboard": leaderboard_data(rows),
         "tasks": [{"name": task.name, "questions": task.questions} for task in tasks],
         "runs": [run for place, task in enumerate(tasks) for run in task.runs(place)],
         "matrices": [data for matrix in matrices if (data := heads_data(matrix))],
     }
+
+
+def _summary(rows: Sequence[dict], tasks: Sequence[_Task]) -> str:
+    if not rows:
+        return ""
+    models = len({row["model"] for row in rows})
+    where = tasks[0].name if len(tasks) == 1 else _count(len(tasks), "task")
+    questions = sum(len(task.questions) for task in tasks)
+    return f"{_count(len(rows), 'run')} of {_count(models, 'model')} on {where}, {_count(questions, 'question')}"
 
 
 def _count(number: int, what: str) -> str:
@@ -119,8 +126,6 @@ def leaderboard_data(rows: Sequence[dict]) -> dict:
         (_column("Model", kind="text", choose=True), [row["model"] for row in rows]),
         (_column("Strategy", "what decides the N answers", "text", choose=True), [row["strategy"] for row in rows]),
         (_column("Task", kind="text", choose=True), [_task_label(row, rows) for row in rows]),
-        (_column("N", "answers per question"), [row["n"] for row in rows]),
-        (_column("Questions"), [row["questions"] for row in rows]),
     ]
     for k in levels:
         table.append((_percent(f"Pass@{k}", f"one of the first {k} is correct"), [row["pass"].get(k) for row in rows]))
@@ -131,8 +136,12 @@ def leaderboard_data(rows: Sequence[dict]) -> dict:
         table.append((_percent(method, "one answer chosen by this"), [one.get("accuracy") for one in found]))
         recovered = [one.get("recovered_of_pass_n") for one in found]
         table.append((_percent(f"{method} / Pass@N", "share of Pass@N that the choice recovers"), recovered))
+    table.append((_column("N", "answers per question"), [row["n"] for row in rows]))
+    table.append((_column("Questions"), [row["questions"] for row in rows]))
     table.append((_column("Tokens", "mean tokens of an answer"), [row["tokens_per_answer"] for row in rows]))
     table.append((_column("Seconds", "time of the run"), [row["seconds"] for row in rows]))
+    if len({row["group"] for row in rows}) == 1:  # the one task stands at the head of the page
+        table = [(column, values) for column, values in table if column["label"] != "Task"]
     kept = [(column, values) for column, values in table if any(value is not None for value in values)]
     return {
         "columns": [column for column, _ in kept],
@@ -167,13 +176,13 @@ def _task_label(row: dict, rows: Sequence[dict]) -> str:
 def _compared_columns(rows: Sequence[dict]) -> list[tuple[dict, list]]:
     compared = [headline(row) for row in rows]
     points = [one and round(100 * one["difference"], 2) for one in compared]
-    interval = [one and f"{100 * one['low']:+.1f} … {100 * one['high']:+.1f}" for one in compared]
+    interval = [one and f"{100 * one['low']:+.1f} to {100 * one['high']:+.1f}" for one in compared]
     against = [
         "best baseline" if is_best_baseline(row) else one and one["baseline"]
         for row, one in zip(rows, compared, strict=True)
     ]
     return [
-        (_column("Difference", "points of Pass@N against the best baseline", digits=1), points),
+        (_column("Difference", "points of Pass@N against the best baseline", "points"), points),
         (_column("95 % interval", "of the difference", "text"), interval),
         (
             _column("p", "corrected for the number of comparisons", digits=4),

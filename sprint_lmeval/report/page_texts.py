@@ -2,7 +2,7 @@
 
 In: a run with samples. Out: blocks of some questions each, as gzip in base64: candidates, answers, scores, lengths and
 response texts, every distinct one once. The texts are what a page of many runs has no room for: they are shortened in
-the middle, all to the same length, the longest at which everything fits.
+the middle, all to the same length, the longest at which everything fits, and at last only those of first answers stay.
 """
 
 from __future__ import annotations
@@ -12,33 +12,44 @@ import gzip
 import json
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from sprint_lmeval.candidates import MAX_CANDIDATES
 from sprint_lmeval.report.page_math import Mathematics
 from sprint_lmeval.report.runs import Run
 
 QUESTIONS_IN_BLOCK = 20
-LENGTHS = (20_000, 10_000, 6_000, 4_000, 3_000, 2_000, 1_500, 1_200, 900, 700, 550, 420, 320, 240, 180, 120, 60, 0)
+WHOLE = 20_000  # characters of a text that is shown as it is
+SHORTEST = 300  # rather than shorter ones, fewer texts
+LENGTHS = (WHOLE, 10_000, 6_000, 4_000, 3_000, 2_400, 2_000, 1_700, 1_400, 1_200, 1_000, 850, 700, 600, 500, 420, 360)
+FIRST = (48, 32, 24, 16, 12, 8, 6, 4, 3, 2, 1, 0)  # answers of a question whose texts are shown
+STEPS = (*((length, MAX_CANDIDATES) for length in (*LENGTHS, SHORTEST)), *((SHORTEST, first) for first in FIRST))
 SAMPLED_BLOCKS = 3  # of a run, from which the length is chosen
-MARGIN = 0.93  # of the room: the blocks that were not sampled may be larger
+MARGIN = 0.95  # of the room: the blocks that were not sampled may be larger
 
 Texts = list[str] | None
 
 
-@dataclass(frozen=True)
+@dataclass
 class Blocks:
-    """Blocks of all runs, and to how many characters their texts were shortened (0: left out).
+    """Blocks of all runs, and what their texts lost.
 
     Attributes:
+        length, answers: a text kept at most `length` characters, and a question the texts of its first `answers`.
         packed: of each run its blocks, in the order of its questions.
-        length: characters that each response kept at most.
-        shortened: how many responses of how many lost some.
+        shown, shortened, left_out: counts of texts; of those shown some were shortened.
     """
 
-    packed: list[list[str]]
     length: int
-    shortened: int
-    responses: int
+    answers: int
+    packed: list[list[str]] = field(default_factory=list)
+    shown: int = 0
+    shortened: int = 0
+    left_out: int = 0
+
+    @property
+    def size(self) -> int:
+        return sum(len(block) for of_run in self.packed for block in of_run)
 
 
 class Distinct:
@@ -54,26 +65,20 @@ class Distinct:
         return list(self.numbers)
 
 
-@dataclass
-class Count:
-    """What was packed."""
-
-    shortened: int = 0
-    responses: int = 0
-    size: int = 0
-
-
 def pack_blocks(runs: Sequence[Run], room: int, mathematics: Mathematics) -> Blocks:
     """Pack what is known of the responses of all runs into at most `room` characters of base64.
 
     Should even the answers not fit, the texts are left out and the answers stay.
     """
-    for length in LENGTHS[_first_that_fits(runs, room * MARGIN, mathematics) :]:
-        count = Count()
-        packed = [[_packed(run, start, length, mathematics, count) for start in _starts(run)] for run in runs]
-        if count.size <= room or length == 0:
-            return Blocks(packed, length, count.shortened, count.responses)
-    raise AssertionError("the last length is 0")
+    for length, answers in STEPS[_first_that_fits(runs, room * MARGIN, mathematics) :]:
+        blocks = Blocks(length, answers)
+        for run in runs:
+            read = run.responses if answers else _no_texts
+            packed = [pack(_block(run, start, read, blocks, mathematics)) for start in _starts(run)]
+            blocks.packed.append(packed)
+        if blocks.size <= room:
+            break
+    return blocks
 
 
 def pack(value: object) -> str:
@@ -96,14 +101,14 @@ def _starts(run: Run) -> range:
 
 
 def _first_that_fits(runs: Sequence[Run], room: float, mathematics: Mathematics) -> int:
-    """Place in LENGTHS: by a few blocks of each run, how large all would be."""
-    samples = [_sample(run) for run in runs]
+    """Place in STEPS: by a few blocks of each run, how large all would be."""
+    pairs = [(run, _sample(run)) for run in runs]
 
     def fits(place: int) -> bool:
-        sizes = (_estimate(run, texts, LENGTHS[place], mathematics) for run, texts in zip(runs, samples, strict=True))
+        sizes = (_estimate(run, texts, Blocks(*STEPS[place]), mathematics) for run, texts in pairs)
         return sum(sizes) <= room
 
-    return min(bisect_left(range(len(LENGTHS)), True, key=fits), len(LENGTHS) - 1)
+    return min(bisect_left(range(len(STEPS)), True, key=fits), len(STEPS) - 1)
 
 
 def _sample(run: Run) -> dict[int, Texts]:
@@ -117,30 +122,21 @@ def _numbers(run: Run, start: int) -> range:
     return range(start, min(start + QUESTIONS_IN_BLOCK, len(run.questions)))
 
 
-def _estimate(run: Run, texts: dict[int, Texts], length: int, mathematics: Mathematics) -> float:
+def _estimate(run: Run, texts: dict[int, Texts], tried: Blocks, mathematics: Mathematics) -> float:
     starts = [start for start in _starts(run) if start in texts]
-    blocks = [_block(run, start, length, texts.get, mathematics, Count()) for start in starts]
-    return sum(len(pack(block)) for block in blocks) * len(_starts(run)) / max(len(starts), 1)
-
-
-def _packed(run: Run, start: int, length: int, mathematics: Mathematics, count: Count) -> str:
-    read = run.responses if length else _no_texts
-    packed = pack(_block(run, start, length, read, mathematics, count))
-    count.size += len(packed)
-    return packed
+    size = sum(len(pack(_block(run, start, texts.get, tried, mathematics))) for start in starts)
+    return size * len(_starts(run)) / max(len(starts), 1)
 
 
 def _no_texts(number: int) -> None:
     return None
 
 
-def _block(
-    run: Run, start: int, length: int, read: Callable[[int], Texts], mathematics: Mathematics, count: Count
-) -> dict:
+def _block(run: Run, start: int, read: Callable[[int], Texts], blocks: Blocks, mathematics: Mathematics) -> dict:
     candidates, answers, texts = Distinct(), Distinct(), Distinct()
     rows = []
     for number in _numbers(run, start):
-        given = read(number) if length else None
+        given = _counted(read(number), blocks)
         rows.append(
             {
                 "candidates": run.candidates and [candidates(name) for name in run.candidates[number]],
@@ -151,14 +147,21 @@ def _block(
                 "texts": given and [texts(text) for text in given],
             }
         )
-        count.responses += len(given or ())
-        count.shortened += sum(len(text) > length for text in given or ())
     return {
         "candidates": candidates.values(),
         "answers": [mathematics.of_answer(answer) for answer in answers.values()],
-        "texts": [shorten(text, length) for text in texts.values()],
+        "texts": [shorten(text, blocks.length) for text in texts.values()],
         "rows": rows,
     }
+
+
+def _counted(given: Texts, blocks: Blocks) -> Texts:
+    """The texts that are shown."""
+    shown = given and given[: blocks.answers]
+    blocks.shown += len(shown or ())
+    blocks.left_out += len(given or ()) - len(shown or ())
+    blocks.shortened += sum(len(text) > blocks.length for text in shown or ())
+    return shown
 
 
 def _known(values) -> list[int] | None:

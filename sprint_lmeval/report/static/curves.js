@@ -3,6 +3,7 @@
 const DASHES = ["solid", "dash", "dot", "dashdot"];
 const DASH_ARRAYS = { solid: "", dash: "7 4", dot: "2 3", dashdot: "7 3 2 3" };
 const SYMBOLS = ["circle", "square", "diamond", "triangle-up", "x", "cross", "star"];
+const SIGNS = ["●", "■", "◆", "▲", "✖", "✚", "★"];
 const COLORS = 7; // --series-0 ... in page.css
 const CHART = { displayModeBar: false, responsive: true, scrollZoom: false, doubleClick: false };
 
@@ -11,6 +12,7 @@ function lookOf(place) {
     color: color(`series-${place % COLORS}`),
     dash: DASHES[Math.floor(place / COLORS) % DASHES.length],
     symbol: SYMBOLS[place % SYMBOLS.length],
+    sign: SIGNS[place % SYMBOLS.length],
   };
 }
 
@@ -60,7 +62,7 @@ function lineOf(run, x, look) {
 
 function sampleOf(look) {
   const line = { x1: 1, y1: 7, x2: 33, y2: 7, stroke: look.color, "stroke-width": 2.5, "stroke-dasharray": DASH_ARRAYS[look.dash] };
-  return svg("svg", { width: 34, height: 14, "aria-hidden": "true" }, svg("line", line), svg("circle", { cx: 17, cy: 7, r: 3.5, fill: look.color }));
+  return svg("svg", { width: 34, height: 14, "aria-hidden": "true" }, svg("line", line), svg("text", { x: 17, y: 11.5, "text-anchor": "middle", "font-size": 12, fill: look.color }, look.sign));
 }
 
 function curvesTable(runs) {
@@ -107,7 +109,7 @@ function startCurves(core) {
     });
     const n = Math.max(1, ...runs.map((run) => run.curve.length));
     const xaxis = overTokens ? { title: { text: "generated tokens per question (mean)" }, rangemode: "tozero" } : axisOfN(n);
-    Plotly.react(byId("curves-chart"), lines, chartLayout({ xaxis, yaxis: { title: { text: "Pass@N, %" } } }), CHART);
+    Plotly.react(byId("curves-chart"), lines, chartLayout({ xaxis, yaxis: { title: { text: "Pass@N, %", standoff: 8 } } }), CHART);
   }
 
   function draw() {

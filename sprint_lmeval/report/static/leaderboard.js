@@ -3,7 +3,8 @@
 function shown(value, column) {
   if (value == null) return "–";
   if (column.kind === "percent") return percent(value);
-  if (column.kind === "number") return value.toLocaleString("en", { maximumFractionDigits: column.digits });
+  if (column.kind === "points") return `${value < 0 ? "" : "+"}${value.toFixed(1)}`;
+  if (column.kind === "number") return value.toLocaleString("en", { minimumFractionDigits: column.digits, maximumFractionDigits: column.digits });
   return String(value);
 }
 

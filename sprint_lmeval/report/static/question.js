@@ -15,6 +15,7 @@ function verdictOf(letter) {
 function hideQuestion() {
   byId("question").hidden = true;
   delete byId("question").dataset.question;
+  byId("questions").focus();
 }
 
 function signs(verdicts) {
@@ -53,16 +54,17 @@ function textNodes(text) {
   return [start, el("span", { class: "cut" }, ` … ${leftOut.toLocaleString("en")} characters left out … `), end];
 }
 
-function responseCell(row, block, place, length) {
+function responseCell(row, block, place, textsKept) {
   const number = row.texts?.[place];
-  if (number === undefined) return el("td", { class: "response", "data-label": "Response" }, length ? "not logged" : "left out");
+  const why = row.texts || !textsKept ? "left out" : "not in the samples";
+  if (number === undefined) return el("td", { class: "response about", "data-label": "Response" }, why);
   const box = el("pre", {});
   const details = el("details", {}, el("summary", {}, "read"), box);
   details.addEventListener("toggle", () => box.replaceChildren(...textNodes(block.texts[number])));
   return el("td", { class: "response", "data-label": "Response" }, details);
 }
 
-function candidateRow(row, block, place, letter, length) {
+function candidateRow(row, block, place, letter, textsKept) {
   const { name, sign } = verdictOf(letter);
   const label = name.replace(" ", "-");
   const answer = row.answers && row.answers[place] >= 0 ? pieceNodes(block.answers[row.answers[place]]) : ["–"];
@@ -77,13 +79,13 @@ function candidateRow(row, block, place, letter, length) {
     el("td", { "data-label": "Verdict" }, el("span", { class: `sign ${label}`, "aria-hidden": "true" }, sign), ` ${name}`),
     el("td", { class: "answer", "data-label": "Answer" }, ...answer),
     el("td", { class: "number", "data-label": "Tokens" }, tokens, cut && el("span", { class: "cut", title: "stopped at the limit of new tokens" }, " cut")),
-    responseCell(row, block, place, length),
+    responseCell(row, block, place, textsKept),
   );
 }
 
 function candidatesTable(explorer, row, block, verdicts) {
   const head = ["Rank", row.candidates && "Candidate", row.scores && "Score", "Verdict", "Answer", "Tokens", "Response"].filter(Boolean);
-  const rows = [...verdicts].map((letter, place) => candidateRow(row, block, place, letter, explorer.textLength));
+  const rows = [...verdicts].map((letter, place) => candidateRow(row, block, place, letter, explorer.textsKept));
   const caption = `${explorer.run().label}: answers in the order of the strategy`;
   return el(
     "table",
@@ -108,6 +110,7 @@ async function showQuestion(explorer, question, neighbours, focus) {
   const block = await unpackedJson(`block-${run.number}-${Math.floor(place / explorer.questionsInBlock)}`);
   if (article.dataset.question !== String(question) || run !== explorer.run()) return; // another was chosen meanwhile
   const row = block.rows[place % explorer.questionsInBlock];
+  const focused = [...article.querySelectorAll("button")].indexOf(document.activeElement);
   const about = [subject, level == null ? null : `level ${level}`, id].filter(Boolean).join(" · ");
   article.replaceChildren(
     el("header", {}, el("h3", {}, `Question ${question + 1}`), el("span", { class: "about" }, about), stepButtons(neighbours)),
@@ -117,6 +120,7 @@ async function showQuestion(explorer, question, neighbours, focus) {
     candidatesTable(explorer, row, block, run.verdicts[place]),
   );
   article.hidden = false;
+  article.querySelectorAll("button")[focused]?.focus({ preventScroll: true }); // the same button of the new question
   if (focus) {
     article.focus({ preventScroll: true });
     article.scrollIntoView({ block: "start", behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth" });

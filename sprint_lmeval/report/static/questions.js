@@ -1,6 +1,5 @@
 // The list of questions of one task, with what became of each in the chosen run.
 
-const SNIPPET = 160;
 const OUTCOMES = [
   { name: "any", fits: () => true },
   { name: "solved by the first answer", fits: (row) => row.first === 1 },
@@ -8,11 +7,6 @@ const OUTCOMES = [
   { name: "solved by no answer", fits: (row) => row.first === null },
   { name: "runs differ", fits: (row) => row.differ },
 ];
-
-function snippetOf(pieces) {
-  const text = plainText(pieces).replace(/\s+/g, " ").trim();
-  return text.length > SNIPPET ? `${text.slice(0, SNIPPET).trimEnd()} …` : text;
-}
 
 // What a run made of a question: place of the first correct answer (from 1, or null), and how many are correct.
 function outcomeOf(run, question) {
@@ -26,14 +20,14 @@ function rowsOf(task, run, runs) {
     const { pieces, subject, level } = task.questions[question];
     const solved = new Set(runs.filter((one) => one.places.has(question)).map((one) => outcomeOf(one, question).first !== null));
     const about = pieces.length ? pieces : [task.questions[question].id];
-    return { question, text: plainText(about), snippet: snippetOf(about), subject, level, differ: solved.size > 1, ...outcomeOf(run, question) };
+    return { question, text: plainText(about), about, subject, level, differ: solved.size > 1, ...outcomeOf(run, question) };
   });
 }
 
 function questionColumns(open) {
   const cell = (text) => (value, type, row) => (type === "display" ? el("span", {}, text(row)) : value);
   const problem = (value, type, row) =>
-    type === "display" ? el("button", { type: "button", class: "link", onclick: () => open(row.question) }, row.snippet) : row.text;
+    type === "display" ? el("button", { type: "button", class: "link", onclick: () => open(row.question) }, ...pieceNodes(row.about)) : row.text;
   return [
     { data: "question", title: "#", className: "number", type: "num", render: cell((row) => row.question + 1) },
     { data: "text", title: "Problem", className: "text problem", type: "string", render: problem },
@@ -55,7 +49,7 @@ function startQuestions(DataTable, core) {
   const task = () => tasks[byId("questions-task").value];
   const runsOfTask = () => runs.filter((run) => core.tasks[run.task] === task());
   const run = () => runsOfTask()[byId("questions-run").value];
-  const explorer = { task, run, runsOfTask, textLength: core.text_length, questionsInBlock: core.questions_in_block };
+  const explorer = { task, run, runsOfTask, textsKept: core.texts_kept, questionsInBlock: core.questions_in_block };
 
   const table = new DataTable(byId("questions-table"), {
     data: [],
