@@ -1,7 +1,7 @@
 # Each target does all of its set-up: an environment in .venv, torch first (as pinned in constraints.txt), then the rest.
 #   make demo    the main job on the embedded model          make lint    ruff
 #   make test    the whole test suite, offline, on the CPU   make wheel   build, install in another folder, run there
-#   make results   the page of results is what its files say
+#   make results   the pages of results are what the measured files say
 #   make gate    runs of the embedded model against their baseline; make baseline makes that anew
 #   make bench   the benchmarks: medians, ratios in one run  make real    real models and real problems, where they are
 PYTHON ?= python3
@@ -49,7 +49,7 @@ wheel: $(READY)
 	PYTHON=$(BIN)/python .ci/wheel
 
 results: $(READY)
-	$(BIN)/python results/table.py --check
+	$(BIN)/python results/build.py --check
 	$(BIN)/python results/sprint/tables.py --check
 
 bench: $(READY)

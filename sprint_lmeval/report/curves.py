@@ -72,12 +72,12 @@ def curves_figure(rows: Sequence[dict]) -> tuple[Figure, list[str]]:
         if len(drawn) < len(of_model):
             left_out.append(f"{len(of_model) - len(drawn)} of {len(of_model)} runs of {model} are not drawn")
         n = max(row["n"] for row in of_model)
-        _panels(panels, [curve_of(row["run"], n) for row in drawn], n, styles)
+        draw_panels(panels, [curve_of(row["run"], n) for row in drawn], n, styles)
         panels[0].set_title(f"{shortened(model)}, {shortened(rows[0]['task'])}", loc="left")
     return figure, left_out
 
 
-def _panels(panels: Sequence[Axes], curves: Sequence[Curve], n: int, styles: dict[str, dict]) -> None:
+def draw_panels(panels: Sequence[Axes], curves: Sequence[Curve], n: int, styles: dict[str, dict]) -> None:
     """Draw one model; a strategy looks the same in all of them."""
     over_n, over_tokens = panels
     for one in curves:

@@ -15,6 +15,7 @@ from sprint_lmeval.report.text import number_of, p_value, percent, plain, points
 MARK = "<!-- made by sprint-lmeval report -->"
 MAX_ROWS = 200  # of a group; all are in leaderboard.csv
 MAX_NOTES = 100
+MAX_LISTED = 64  # candidates that are counted one by one
 
 
 @dataclass
@@ -50,6 +51,9 @@ def readme(report: Report) -> str:
     chosen = choosing_table(rows)
     if chosen:
         parts += ["## Choosing one answer", CHOOSING, chosen]
+    alone = candidates_text(rows)
+    if alone:
+        parts += ["## Candidates by themselves", alone]
     if report.tables:
         parts += ["## Single heads", HEADS, *map(_image, report.heads)]
         parts += [text for table in report.tables for text in (f"### {plain(table.name)}", heads_markdown(table))]
@@ -175,6 +179,21 @@ def choosing_table(rows: Sequence[dict]) -> str:
         lines.append([*names, str(row["n"]), percent(oracle), *cells, _number(distinct), *map(_number, redundancy)])
     more = f"\n\n{len(shown) - MAX_ROWS} more rows are in leaderboard.csv." if len(shown) > MAX_ROWS else ""
     return table_text(lines, left=3) + more
+
+
+def candidates_text(rows: Sequence[dict]) -> str:
+    """Return, for each run with one list of candidates for all questions, what each solves by itself; "" without."""
+    lines = []
+    for row in rows:
+        names = (row["run"].candidates or [[]])[0]
+        alike = all(line == names for line in row["run"].candidates or ())
+        if alike and 1 < len(names) == len(set(names)) <= MAX_LISTED:
+            solved = zip(names, row["run"].correct.sum(0).tolist(), strict=True)
+            ordered = sorted(solved, key=lambda pair: (pair[0] != "base", -pair[1]))
+            counts = ", ".join(f"{plain(name)} {count}" for name, count in ordered)
+            named = ", ".join(plain(row[part]) for part in ("model", "strategy", "task"))
+            lines.append(f"- {named}, of {row['questions']:,}: {counts}")
+    return "\n".join(["Questions solved (`base` is the unpruned model):", "", *lines[:MAX_ROWS]]) if lines else ""
 
 
 def _passes(row: dict) -> dict[int, float]:

@@ -28,25 +28,46 @@ OURS = re.compile(r"(curves|bars|violins|maps)-[\w.-]+\.(png|svg)")
 
 
 def report_command(options) -> str:
-    """Write the report; returns what was written, and what was left out.
+    """Run `sprint-lmeval report`; returns what was written, and what was left out.
 
     Raises:
         InputError: nothing to report, runs that cannot be compared, or a folder that holds something else.
     """
-    folder = Path(options.output)
     notes: list[str] = []
     given = [Path(path) for path in options.results]
     matrices = _matrices(given, [Path(path) for path in options.matrix], notes)
     runs = read_runs([p for p in given if p.suffix != ".parquet"], notes, may_be_none=bool(matrices))
-    groups = comparable_groups(runs, options.separate)
+    folder = Path(options.output)
+    report = write_report(folder, runs, matrices, options.separate, notes)
+    return "\n".join([_written(folder, report), *(f"note: {note}" for note in notes)])
+
+
+def write_report(
+    folder: Path,
+    runs: Sequence[Run],
+    matrices: Sequence[OutcomeMatrix] = (),
+    separate: bool = False,
+    notes: list[str] | None = None,
+) -> Report:
+    """Write a report of runs and matrices into a folder; returns what it holds.
+
+    Args:
+        folder: made where it is not there; an older report in it is replaced.
+        runs: of `read_runs`.
+        matrices: for tables and figures of single heads.
+        separate: give runs that cannot be compared tables of their own.
+        notes: what was left out so far; sentences are added.
+    """
+    notes = [] if notes is None else notes
+    groups = comparable_groups(runs, separate)
     rows = leaderboard(groups, _scores(runs, notes))
-    report = Report(groups, rows, matrices, _tables(matrices, notes), notes)
+    report = Report(groups, rows, list(matrices), _tables(matrices, notes), notes)
     _prepare(folder)
     try:
         _write(folder, report)
     except OSError as error:
         raise InputError(f"{folder}: the report could not be written ({error.strerror or error})") from None
-    return "\n".join([_written(folder, report), *(f"note: {note}" for note in notes)])
+    return report
 
 
 def _matrices(given: Sequence[Path], named: Sequence[Path], notes: list[str]) -> list[OutcomeMatrix]:

@@ -24,7 +24,7 @@ from sprint_lmeval.report.facts import facts_of_run, model_label, passn_tasks
 from sprint_lmeval.report.result_files import read_results, results_files
 from sprint_lmeval.report.samples import CORRECT, Question, Samples, Shared, read_samples
 
-__all__ = ["Question", "Run", "read_runs"]
+__all__ = ["Question", "Run", "check_against_results", "read_runs"]
 log = logging.getLogger(f"lm_eval.{__name__}")
 DATED = re.compile(r".*_(?P<date>\d{4}-\d\d-\d\dT[\d.-]+)\.json")
 
@@ -195,7 +195,7 @@ def _run(file: Path, results: dict, task: str, named: bool, told: list[str], sha
         samples=samples,
     )
     if samples is not None:
-        _check_against_results(run)
+        check_against_results(run)
     return run
 
 
@@ -212,7 +212,7 @@ def _samples(file: Path, task: str, facts: dict, shared: Shared) -> Samples | No
     return samples
 
 
-def _check_against_results(run: Run) -> None:
+def check_against_results(run: Run) -> None:
     """Stop where the harness wrote other rates than the verdicts say: one of the two files was changed."""
     n = run.samples.verdicts.shape[1]
     if n != run.n:

@@ -54,7 +54,7 @@ class Samples:
         majority: float64 [questions], the harness's `maj@n` of each question, nan unknown.
         distinct: float64 [questions], the number of distinct answers, nan unknown.
         exchangeable: whether the n are independent samples.
-        places: the byte at which each question's line begins in `path`.
+        places: the byte at which each question's line begins in `path`; empty where no file holds responses.
     """
 
     path: Path
@@ -73,6 +73,8 @@ class Samples:
 
     def responses(self, question: int) -> list[str] | None:
         """Read the n responses of a question from the file; None where it was published without them."""
+        if not self.places:
+            return None
         with self.path.open("rb") as stream:
             stream.seek(self.places[question])
             row = _parsed(stream.readline(MAX_LINE), f"{self.path}, question {self.questions[question].id}")
