@@ -56,6 +56,7 @@ def build_parser() -> OneSentenceParser:
     add_report(commands)
     add_gate(commands)
     add_baseline(commands)
+    add_score(commands)
     return parser
 
 
@@ -160,6 +161,27 @@ def add_baseline(commands) -> None:
     baseline.add_argument("--overwrite", action="store_true", help="replace a baseline that is there")
 
 
+def add_score(commands) -> None:
+    score = commands.add_parser(
+        "score",
+        help="choose one of N stored answers; writes a file of scores beside the samples",
+        description="Nothing is generated. RESULTS as for report; ways of choosing: docs/choosing.md.",
+        allow_abbrev=False,
+    )
+    score.add_argument("results", nargs="+", metavar="RESULTS", help="results of lm_eval with --log_samples")
+    score.add_argument(
+        "--with",
+        dest="ways",
+        required=True,
+        metavar="LIST",
+        help="majority, selector, rpc, reward; several with commas",
+    )
+    score.add_argument("--model_args", metavar="ARGS", help="rpc: the unpruned model, as for `lm_eval --model hf`")
+    score.add_argument("--reward-model", metavar="MODEL", help="reward: folder or hub id of a sequence classifier")
+    score.add_argument("--device", metavar="DEVICE", help="rpc, reward: where the model runs")
+    score.add_argument("--trust-remote-code", action="store_true", help="reward: run model code from the hub")
+
+
 def split_run_options(arguments: list[str]) -> tuple[list[str], list[str]]:
     """Return (our options with their values, everything else in order, which is the harness's)."""
     ours, harness = [], []
@@ -206,6 +228,10 @@ def main(arguments: list[str] | None = None) -> int:
             from sprint_lmeval.report.gate import gate_command
 
             return gate_command(options)
+        elif options.command == "score":
+            from sprint_lmeval.scoring.score_command import score_command
+
+            print(score_command(options))
         elif options.command == "baseline":
             from sprint_lmeval.report.baseline import baseline_command
 

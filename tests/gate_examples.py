@@ -33,7 +33,7 @@ def row(number: int, letters: str, **changed) -> dict:
     }
 
 
-def results(rows: list[dict], task: str = TASK, sprint: dict | None = None, **config) -> dict:
+def results(rows: list[dict], task: str = TASK, sprint: dict | None = None, kind: str = "number", **config) -> dict:
     n = len(rows[0]["verdicts"])
     names = [name for name, value in rows[0].items() if "@" in name and value is not None]
     rates = {f"{name},first_n": sum(r[name] for r in rows) / len(rows) for name in names}
@@ -41,7 +41,14 @@ def results(rows: list[dict], task: str = TASK, sprint: dict | None = None, **co
     ours |= {"generation": [{"greedy": True, "max_new_tokens": 160, "until": ["\n\n"]}], **(sprint or {})}
     return {
         "results": {task: {"alias": task, **rates}},
-        "configs": {task: {"task": task, "repeats": n, "num_fewshot": 0, "metadata": {"grader": ours["grader"]}}},
+        "configs": {
+            task: {
+                "task": task,
+                "repeats": n,
+                "num_fewshot": 0,
+                "metadata": {"grader": ours["grader"], "answer_kind": kind},
+            }
+        },
         "versions": {task: 1.0},
         "n-shot": {task: 0},
         "n-samples": {task: {"original": 5000, "effective": len(rows)}},

@@ -107,6 +107,15 @@ ORDER = """
     dry_run
     run_command
     sweep
+    scoring
+    scoring.votes
+    scoring.rpc
+    scoring.redundancy
+    scoring.stored
+    scoring.score_files
+    scoring.likelihoods
+    scoring.rewards
+    scoring.score_command
     cli
     __main__
 """.split()
