@@ -110,6 +110,28 @@ def test_other_documents_of_other_tasks_are_groups_of_their_own(tmp_path):
     assert [group.task for group in grouped(tmp_path)] == ["gsm8k_passn", "tiny_passn"]
 
 
+def test_runs_that_would_bear_one_name_are_told_apart(tmp_path):
+    for name, heads in (("a", ["L0H0"]), ("b", ["L0H1"])):
+        write_run(tmp_path / name, VERDICTS, sprint={"candidates": heads})
+    write_run(tmp_path / "e", VERDICTS, model_args=OTHER)
+    labels = [run.strategy_label for run in grouped(tmp_path)[0].runs]
+    assert len(set(labels[:2])) == 2 and all(label.startswith("fixed (list ") for label in labels[:2])
+    assert labels[-1] == "fixed"
+
+
+def test_reruns_with_another_limit_are_numbered_or_named(tmp_path):
+    for name, limit in (("a", 3.0), ("b", None)):
+        write_run(tmp_path / name, VERDICTS, limit=limit)
+    assert [run.strategy_label for run in grouped(tmp_path)[0].runs] == ["fixed (limit 3.0)", "fixed"]
+
+
+def test_runs_that_differ_in_nothing_that_is_named_are_numbered(tmp_path):
+    write_run(tmp_path, VERDICTS)
+    runs = read_runs([tmp_path], []) * 3
+    labels = [run.strategy_label for run in comparable_groups(runs)[0].runs]
+    assert labels == ["fixed (run 1)", "fixed (run 2)", "fixed (run 3)"]
+
+
 def test_models_of_one_name_with_other_weights_are_told_apart(tmp_path):
     write_run(tmp_path / "a", VERDICTS)
     write_run(tmp_path / "b", VERDICTS, sprint={"fingerprint": "a" * 64})

@@ -142,6 +142,9 @@ def damage(folder, how):
     elif how == "no N":
         text["configs"][TASK]["repeats"] = "2"
         file.write_text(json.dumps(text))
+    elif how == "no rate":
+        text["results"][TASK]["pass@2,first_n"] = 1.5
+        file.write_text(json.dumps(text))
     elif how == "odd parts":
         text["n-samples"] = 5
         file.write_text(json.dumps(text))
@@ -175,6 +178,7 @@ def damage(folder, how):
         ("deep", r"results_.*is not JSON"),
         ("another task", r"results_.*holds no \*_passn task .*arc_easy"),
         ("no N", r"results_.*repeats '2'"),
+        ("no rate", r"results_.*has pass@2 1.5, a rate is from 0 to 1"),
         ("odd parts", r"results_.*is not the results of a run of 'tiny_passn'"),
         ("samples cut", r"samples_.*line 3: not JSON"),
         ("line missing", r"samples_.*has 2 questions, and its run had 3"),

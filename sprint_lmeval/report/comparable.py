@@ -58,7 +58,7 @@ def comparable_groups(runs: Sequence[Run], separate: bool = False) -> list[Group
         InputError: two runs of a task differ in what must be equal, and `separate` was not given.
     """
     groups: dict[str, list[Group]] = {}
-    for run in told_apart(runs):
+    for run in strategies_apart(told_apart(runs)):
         of_task = groups.setdefault(run.task, [])
         differences = [group.difference(run) for group in of_task]
         if "" in differences:
@@ -141,3 +141,31 @@ def _labelled(run: Run, seen: dict[str, set]) -> Run:
     details = [f"weights {weights[:8]}"] if len(seen["fingerprint"]) > 1 and weights else []
     details += [dtype] if len(seen["dtype"]) > 1 and dtype else []
     return replace(run, model_label=f"{run.model_label} [{', '.join(details)}]") if details else run
+
+
+def strategies_apart(runs: Sequence[Run]) -> list[Run]:
+    """Runs of one model that would bear one name get what they differ in into it, or a number."""
+    alike: dict[tuple, list[int]] = {}
+    for place, run in enumerate(runs):
+        alike.setdefault((run.task, run.model_label, run.strategy_label, run.n), []).append(place)
+    apart = list(runs)
+    for places in (places for places in alike.values() if len(places) > 1):
+        named = [_differing(runs[place], [runs[other] for other in places]) for place in places]
+        for number, (place, found) in enumerate(zip(places, named, strict=True), 1):
+            words = [*found, f"run {number}"] if named.count(found) > 1 else found
+            apart[place] = replace(runs[place], facts={**runs[place].facts, "apart": ", ".join(words)})
+    return apart
+
+
+def _differing(run: Run, alike: Sequence[Run]) -> list[str]:
+    words = []
+    for name, word in (
+        ("listed", "list"),
+        ("selector_sha256", "file"),
+        ("num_fewshot", "examples"),
+        ("limit", "limit"),
+    ):
+        value = run.facts[name]
+        if value is not None and len({str(other.facts[name]) for other in alike}) > 1:
+            words.append(f"{word} {str(value)[:6]}")
+    return words

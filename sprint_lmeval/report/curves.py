@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -39,8 +40,8 @@ def curve_of(run: Run, n: int) -> Curve:
     """Return the curve of a run up to N, as far as it has responses."""
     label = shortened(run.strategy_label)
     if run.samples is None:
-        rates = [pass_at_k(run, k) for k in range(1, n + 1)]
-        return Curve(label, np.array([r for r in rates if r is not None]), None, None, None, run.flat)
+        rates = takewhile(lambda rate: rate is not None, (pass_at_k(run, k) for k in range(1, n + 1)))
+        return Curve(label, np.array(list(rates)), None, None, None, run.flat)
     values = curve(run, n)
     zero = np.zeros(len(values))
     bands = np.array([paired_bootstrap(column, zero, RESAMPLES)[1:3] for column in values.T])

@@ -29,6 +29,7 @@ HOW_IT_RUNS += (
     "max_model_len",
     "enforce_eager",
 )
+RATES = ("pass@", "unbiased_pass@", "mean@", "maj@", "no_answer", "truncated", "grader_failed")
 MAX_NAME = 200
 
 
@@ -96,6 +97,9 @@ def _facts(results: dict, task: str) -> dict:
     metrics = metrics_of(results["results"][task])
     if type(n) is not int or not 1 <= n <= MAX_CANDIDATES or f"pass@{n}" not in metrics:
         raise InputError(f"task {task!a:.80} has repeats {n!a:.40} and no pass@N of it")
+    wrong = next((name for name, value in metrics.items() if name.startswith(RATES) and not 0 <= value <= 1), None)
+    if wrong:
+        raise InputError(f"task {task!a:.80} has {wrong} {metrics[wrong]:g}, a rate is from 0 to 1")
     counts = (results.get("n-samples") or {}).get(task) or {}
     plain = "strategy" not in sprint
     sampling = None if generation["greedy"] else {s: generation[k] for k, s in _SAMPLING.items() if generation.get(k)}

@@ -34,7 +34,7 @@ def results_files(given: list[Path], told: list[str]) -> Iterator[tuple[Path, bo
 
 def _json_files(folder: Path) -> Iterator[Path]:
     count = 0
-    for root, folders, names in os.walk(folder):
+    for root, folders, names in os.walk(folder, onerror=_unreadable):
         folders.sort()
         for name in names:
             count += 1
@@ -42,6 +42,10 @@ def _json_files(folder: Path) -> Iterator[Path]:
                 raise InputError(f"{folder} holds more than {MAX_FILES:,} files: give the folders of results in it")
             if name.endswith(".json") and not name.startswith("scores"):
                 yield Path(root, name)
+
+
+def _unreadable(error: OSError) -> None:
+    raise InputError(f"{error.filename} cannot be read ({error.strerror}): give folders that can be") from None
 
 
 def _results_beside(samples: Path) -> Path:

@@ -115,6 +115,7 @@ class Run:
         details = [self.facts["method"]] if self.selector and self.facts["method"] not in (None, name) else []
         details += [f"{k} {v:g}" for k, v in (self.facts["sampling"] or {}).items()]
         details += [f"seed {self.seed}"] if self.seed else []
+        details += [self.facts["apart"]] if self.facts.get("apart") else []
         return name + (f" ({', '.join(details)})" if details else "")
 
 
