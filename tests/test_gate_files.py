@@ -55,6 +55,15 @@ def test_the_commands_of_the_workflow_exist():
         build_parser().parse_args(words)
 
 
+@pytest.mark.parametrize("page", ["README.md", "docs/gate.md", "docs/choosing.md", "baselines/README.md"])
+def test_the_commands_of_the_pages_exist(page):
+    text = (ROOT / page).read_text().replace("\\\n", " ")
+    found = re.findall(r"^(?:\$ )?sprint-lmeval ((?:gate|baseline|score|report) .*)$", text, re.MULTILINE)
+    assert found
+    for line in found:
+        build_parser().parse_args(shlex.split(line, comments=True))
+
+
 def test_report_and_files_are_kept_when_the_gate_fails():
     for name in ("Report", "Keep results and report"):
         assert STEPS[name]["if"] == "${{ !cancelled() }}"

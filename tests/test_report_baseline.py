@@ -140,6 +140,7 @@ def head(content: dict, **changed) -> None:
         (lambda c: head(c, facts={"settings": 7}), "its facts"),
         (lambda c: c["runs"][0]["facts"].update(settings={}), "its facts"),
         (lambda c: c["runs"][0]["facts"].update(sampling={"T": "hot"}), "its facts"),
+        (lambda c: c["runs"][0]["facts"].update(sampling={"T": 10**400}), "its facts"),
         (lambda c: c["runs"][0]["facts"].update(method=[]), "its facts"),
         (lambda c: c.update(sprint_lmeval_baseline=2), "format 2"),
         (lambda c: c.update(runs={}), "no list of 1 to"),

@@ -187,7 +187,7 @@ def _facts_fit(facts: object) -> bool:
     if not isinstance(facts, dict) or not isinstance(facts.get("settings"), dict):
         return False
     sampling, texts = facts.get("sampling"), [facts.get(name) for name in ("method", "dtype", "fingerprint")]
-    drawn = isinstance(sampling, dict) and all(type(value) in (int, float) for value in sampling.values())
+    drawn = isinstance(sampling, dict) and all(map(_number, sampling.values()))
     known = {"max_new_tokens", "until"} <= set(facts["settings"])
     return known and (sampling is None or drawn) and all(text is None or _name(text) for text in texts)
 
@@ -232,6 +232,10 @@ def _check_line(line: object, n: int, where: str) -> None:
 
 def _name(value: object) -> bool:
     return isinstance(value, str) and 0 < len(value) <= MAX_NAME and value.isprintable()
+
+
+def _number(value: object) -> bool:
+    return type(value) in (int, float) and abs(value) < 1e9
 
 
 def _near(given: object, computed: float) -> bool:

@@ -121,8 +121,8 @@ def test_metric(metric: str, before: Run, now: Run, order: np.ndarray, rules: Ru
         baseline=float(old.mean()),
         current=float(new.mean()),
         change=float(new.mean() - old.mean()),
-        low=low,
-        high=high,
+        low=low + 0.0,  # not -0.0
+        high=high + 0.0,
         worse=[ids[i] for i in np.flatnonzero(good_new < good_old - ROUNDING)],
         better=[ids[i] for i in np.flatnonzero(good_new > good_old + ROUNDING)],
         method="exact McNemar" if exact else "paired bootstrap",

@@ -38,7 +38,10 @@ class BaseModel:
         from lm_eval.models.huggingface import HFLM
         from lm_eval.utils import simple_parse_args_string
 
-        arguments = simple_parse_args_string(model_args)
+        try:
+            arguments = simple_parse_args_string(model_args)
+        except (ValueError, IndexError):
+            raise InputError(f"--model_args {model_args!a:.200} given, needed is NAME=VALUE,NAME=VALUE") from None
         self.name = str(arguments.get("pretrained") or "")
         if not self.name:
             raise InputError("rpc needs the model whose probabilities count: give --model_args pretrained=MODEL")
