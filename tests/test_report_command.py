@@ -197,8 +197,10 @@ def test_scores_beside_samples_are_shown(tmp_path, capsys):
     with_scores(write_run(tmp_path / "in", ["ic", "ii"]))
     assert report(tmp_path / "in", "-o", tmp_path / "out", capsys=capsys)[0] == 0
     text = (tmp_path / "out" / "README.md").read_text()
-    line = next(line for line in text.partition("## Choosing")[2].splitlines() if "| fixed |" in line)
-    assert "50.0 (75 %)" in line and "25.0 (50 %)" in line and "0.12" in line
+    assert "| task | model | strategy | N | Pass@N | majority | rpc |" in text
+    assert "| tiny_passn | tiny | fixed | 2 | 50.0 | 50.0 (75 %) | 25.0 (50 %) |" in text
+    assert "| task | model | strategy | N | distinct answers | equal pairs |" in text
+    assert "| tiny_passn | tiny | fixed | 2 | - | 0.12 |" in text
 
 
 def test_a_run_whose_store_and_tokens_are_unknown_is_shown_with_dashes(tmp_path, capsys):

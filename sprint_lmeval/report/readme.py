@@ -51,6 +51,9 @@ def readme(report: Report) -> str:
     chosen = choosing_table(rows)
     if chosen:
         parts += ["## Choosing one answer", CHOOSING, chosen]
+    alike = redundancy_table(rows)
+    if alike:
+        parts += ["## How alike the answers are", "Means over questions.", alike]
     alone = candidates_text(rows)
     if alone:
         parts += ["## Candidates by themselves", alone]
@@ -131,9 +134,7 @@ def leaderboard_table(rows: Sequence[dict]) -> str:
     text = table_text(lines, left=1 + several)
     if not several:
         text = f"Model: {plain(rows[0]['model'])}\n\n{text}"
-    if len(rows) > MAX_ROWS:
-        text += f"\n\n{len(rows) - MAX_ROWS} more rows are in leaderboard.csv."
-    return text
+    return text + _more(rows)
 
 
 def _line(row: dict, levels: Sequence[int], several: bool) -> list[str]:
@@ -162,23 +163,37 @@ def _compared(row: dict) -> tuple[str, str]:
 
 def choosing_table(rows: Sequence[dict]) -> str:
     """Return, for each run with several answers, what the methods of choosing one recover; "" without such runs."""
-    shown = [row for row in rows if row["n"] > 1 and row["majority"] is not None and row["n"] in _passes(row)]
+    shown = [row for row in rows if row["n"] > 1 and row["majority"] is not None and _oracle(row) is not None]
     if not shown:
         return ""
     methods = sorted({name for row in shown for name in row["methods"]} - {"majority"})
-    measured = sorted({name for row in shown for name in row["redundancy"]})
-    head = ["task", "model", "strategy", "N", "Pass@N", "majority", *map(plain, methods), "distinct answers"]
-    lines = [[*head, *(plain(name.replace("_", " ")) for name in measured)]]
+    lines = [["task", "model", "strategy", "N", "Pass@N", "majority", *map(plain, methods)]]
     for row in shown[:MAX_ROWS]:
-        oracle = _passes(row)[row["n"]]
         majority = row["methods"].get("majority") or {"accuracy": row["majority"], "recovered_of_pass_n": None}
-        cells = [_recovered(method, oracle) for method in (majority, *(row["methods"].get(m) for m in methods))]
-        names = [plain(row[name]) for name in ("task", "model", "strategy")]
+        chosen = (majority, *(row["methods"].get(name) for name in methods))
+        oracle = _oracle(row)
+        lines.append([*_names(row), percent(oracle), *(_recovered(method, oracle) for method in chosen)])
+    return table_text(lines, left=3) + _more(shown)
+
+
+def redundancy_table(rows: Sequence[dict]) -> str:
+    """Return how alike the answers of each run's questions are, as far as it was measured; "" where it was not."""
+    shown = [row for row in rows if row["n"] > 1 and (row["redundancy"] or row["distinct_answers"] is not None)]
+    measured = sorted({name for row in shown for name in row["redundancy"]} - {"distinct_answers"})
+    lines = [["task", "model", "strategy", "N", *(plain(n.replace("_", " ")) for n in ("distinct_answers", *measured))]]
+    for row in shown[:MAX_ROWS]:
         distinct = row["distinct_answers"]
-        redundancy = [row["redundancy"].get(name) for name in measured]
-        lines.append([*names, str(row["n"]), percent(oracle), *cells, _number(distinct), *map(_number, redundancy)])
-    more = f"\n\n{len(shown) - MAX_ROWS} more rows are in leaderboard.csv." if len(shown) > MAX_ROWS else ""
-    return table_text(lines, left=3) + more
+        distinct = row["redundancy"].get("distinct_answers") if distinct is None else distinct
+        lines.append([*_names(row), *map(_number, (distinct, *(row["redundancy"].get(name) for name in measured)))])
+    return table_text(lines, left=3) + _more(shown) if shown else ""
+
+
+def _names(row: dict) -> list[str]:
+    return [*(plain(row[name]) for name in ("task", "model", "strategy")), str(row["n"])]
+
+
+def _more(rows: Sequence[dict]) -> str:
+    return f"\n\n{len(rows) - MAX_ROWS} more rows are in leaderboard.csv." if len(rows) > MAX_ROWS else ""
 
 
 def candidates_text(rows: Sequence[dict]) -> str:
@@ -196,11 +211,9 @@ def candidates_text(rows: Sequence[dict]) -> str:
     return "\n".join(["Questions solved (`base` is the unpruned model):", "", *lines[:MAX_ROWS]]) if lines else ""
 
 
-def _passes(row: dict) -> dict[int, float]:
+def _oracle(row: dict) -> float | None:
     """Pass@N of all N answers in the order of the run: what the N answers hold."""
-    n = row["n"]
-    value = row["run"].metrics.get(f"pass@{n}")
-    return {} if value is None else {n: value}
+    return row["run"].metrics.get(f"pass@{row['n']}")
 
 
 def _recovered(method: dict | None, oracle: float) -> str:
