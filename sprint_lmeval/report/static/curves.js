@@ -51,7 +51,7 @@ function lineOf(run, x, look) {
   return {
     x,
     y: run.curve.map((value) => 100 * value),
-    name: forPlotly(run.label),
+    name: escaped(run.label),
     mode: "lines+markers",
     line: { color: look.color, dash: look.dash, width: 2 },
     marker: { symbol: look.symbol, size: 7, color: look.color },

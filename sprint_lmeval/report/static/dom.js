@@ -10,8 +10,8 @@ function byId(id) {
 function fill(node, attributes, children) {
   for (const [name, value] of Object.entries(attributes || {})) {
     if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
-    else if (value === true) node.setAttribute(name, "");
-    else if (value !== false && value != null) node.setAttribute(name, value);
+    else if (name.startsWith("aria-")) node.setAttribute(name, value); // true and false are words there
+    else if (value != null && value !== false) node.setAttribute(name, value === true ? "" : value);
   }
   node.append(...children.filter((child) => child != null && child !== false));
   return node;
@@ -65,7 +65,7 @@ function percent(value, digits = 1) {
   return value == null ? "–" : (100 * value).toFixed(digits);
 }
 
-// What Plotly reads as markup in names and labels stays text.
-function forPlotly(text) {
+// Plotly reads names, and DataTables what it searches, as markup: escaped, they stay text.
+function escaped(text) {
   return String(text).replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
 }

@@ -8,11 +8,11 @@ function shown(value, column) {
   return String(value);
 }
 
-// DataTables sets strings as markup, and nodes as they are: cells are given as nodes, and sorted by their values.
+// DataTables sets strings as markup, and nodes as they are: cells are given as nodes, searched escaped, sorted by value.
 function cellOf(column) {
   return (value, type) => {
     if (type === "display") return el("span", {}, shown(value, column));
-    if (type === "filter") return shown(value, column);
+    if (type === "filter") return escaped(shown(value, column));
     return value == null ? (column.kind === "text" ? "" : -Infinity) : value;
   };
 }

@@ -30,7 +30,7 @@ function runStrips(explorer, question) {
   const rows = explorer.runsOfTask().map((run, place) => {
     const verdicts = run.places.has(question) ? run.verdicts[run.places.get(question)] : "";
     const current = run === explorer.run();
-    const name = el("button", { type: "button", class: "link", "aria-current": current && "true", onclick: () => explorer.chooseRun(place) }, run.label);
+    const name = el("button", { type: "button", class: "link", "aria-current": current, onclick: () => explorer.chooseRun(place) }, run.label);
     const solved = [...verdicts].filter((letter) => letter === "0").length;
     const spoken = `${solved} of ${verdicts.length} correct`;
     return el("tr", {}, el("th", { scope: "row" }, name), el("td", { class: "strip" }, ...signs(verdicts)), el("td", { class: "number" }, spoken));

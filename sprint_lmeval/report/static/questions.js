@@ -25,9 +25,14 @@ function rowsOf(task, run, runs) {
 }
 
 function questionColumns(open) {
-  const cell = (text) => (value, type, row) => (type === "display" ? el("span", {}, text(row)) : value);
-  const problem = (value, type, row) =>
-    type === "display" ? el("button", { type: "button", class: "link", onclick: () => open(row.question) }, ...pieceNodes(row.about)) : row.text;
+  const cell = (text) => (value, type, row) => {
+    if (type === "display") return el("span", {}, text(row));
+    return type === "filter" ? escaped(text(row)) : value;
+  };
+  const problem = (value, type, row) => {
+    if (type !== "display") return type === "filter" ? escaped(row.text) : row.text;
+    return el("button", { type: "button", class: "link", onclick: () => open(row.question) }, ...pieceNodes(row.about));
+  };
   return [
     { data: "question", title: "#", className: "number", type: "num", render: cell((row) => row.question + 1) },
     { data: "text", title: "Problem", className: "text problem", type: "string", render: problem },
