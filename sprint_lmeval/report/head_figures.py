@@ -4,6 +4,7 @@ gain) and its Tables 1-4 as maps (layer by head, for each subject)."""
 from __future__ import annotations
 
 from collections.abc import Sequence
+from textwrap import wrap
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -15,6 +16,7 @@ from sprint_lmeval.report.heads import HeadTable, best_head_gains
 BETTER, WORSE, LINE = COLOURS[5], COLOURS[4], COLOURS[6]
 MAX_BARS = 120  # in one line of bars; more layers go into further lines
 MAX_PANELS = 31
+WIDE = 21  # characters of a name under a violin
 FEWEST = 3  # values that a violin is drawn of; fewer are shown as points
 
 
@@ -28,7 +30,7 @@ def bars_figure(table: HeadTable) -> Figure:
     low, high = (pick([a[0].get_ylim()[i] for a in axes]) for i, pick in ((0, min), (1, max)))
     for (panel,) in axes:
         panel.set_ylim(low, high)
-    axes[0][0].set_title(f"{shortened(table.name)}: Pass@1 of single pruned heads", loc="left")
+    figure.suptitle(f"{shortened(table.name)}: Pass@1 of single pruned heads", fontsize=10)
     axes[0][0].legend(fontsize=7.5, ncols=4, loc="lower right", bbox_to_anchor=(1, 1), frameon=False)
     return figure
 
@@ -71,7 +73,7 @@ def _name_layers(panel: Axes, table: HeadTable, cells: Sequence[tuple[int, int]]
 
 def violins_figure(name: str, gains: dict[str, list[float]]) -> Figure:
     """Return Figure 2: a violin, its points and its median for each entry, in percentage points."""
-    figure, ((panel,),) = new_figure(max(5.0, 1.8 + 1.05 * len(gains)), 4.2)
+    figure, ((panel,),) = new_figure(max(5.0, 1.8 + 1.2 * len(gains)), 4.2)
     for place, values in enumerate(gains.values()):
         values = 100 * np.array(values)
         if len(values) >= FEWEST and np.ptp(values) > 0:
@@ -81,8 +83,8 @@ def violins_figure(name: str, gains: dict[str, list[float]]) -> Figure:
         panel.plot(beside, values, linestyle="", marker="o", markersize=3, color=COLOURS[0])
         panel.hlines(np.median(values), place - 0.25, place + 0.25, color=LINE, linewidth=1.8)
     panel.axhline(0, color=LINE, linestyle="--", linewidth=1)
-    names = [f"{shortened(subject)}\n({len(values)})" for subject, values in gains.items()]
-    panel.set_xticks(range(len(gains)), names, rotation=0 if len(gains) < 6 else 35, fontsize=8)
+    names = ["\n".join([*wrap(shortened(of), WIDE), f"({len(values)})"]) for of, values in gains.items()]
+    panel.set_xticks(range(len(gains)), names, fontsize=7.5)
     panel.set(ylabel="best head of a layer − unpruned, points")
     panel.set_title(shortened(name), loc="left")
     panel.grid(axis="y", alpha=0.3)
