@@ -94,7 +94,7 @@ def _question_data(question, mathematics: Mathematics) -> dict:
         "id": question.id,
         "pieces": mathematics.of_text(question.text),
         "subject": question.subject,
-        "level": question.level,
+        "level": question.level or None,  # 0: the task has none
         "gold": mathematics.of_answer(question.gold) if question.gold else [],
     }
 

@@ -24,7 +24,7 @@ SHORTEST = 300  # rather than shorter ones, fewer texts
 LENGTHS = (WHOLE, 10_000, 6_000, 4_000, 3_000, 2_400, 2_000, 1_700, 1_400, 1_200, 1_000, 850, 700, 600, 500, 420, 360)
 FIRST = (48, 32, 24, 16, 12, 8, 6, 4, 3, 2, 1, 0)  # answers of a question whose texts are shown
 STEPS = (*((length, MAX_CANDIDATES) for length in (*LENGTHS, SHORTEST)), *((SHORTEST, first) for first in FIRST))
-SAMPLED_BLOCKS = 3  # of a run, from which the length is chosen
+SAMPLED_BLOCKS = 40  # of all runs, from which the length is chosen; of every run one at least
 MARGIN = 0.95  # of the room: the blocks that were not sampled may be larger
 
 Texts = list[str] | None
@@ -102,7 +102,7 @@ def _starts(run: Run) -> range:
 
 def _first_that_fits(runs: Sequence[Run], room: float, mathematics: Mathematics) -> int:
     """Place in STEPS: by a few blocks of each run, how large all would be."""
-    pairs = [(run, _sample(run)) for run in runs]
+    pairs = [(run, _sample(run, max(1, SAMPLED_BLOCKS // len(runs)))) for run in runs]
 
     def fits(place: int) -> bool:
         sizes = (_estimate(run, texts, Blocks(*STEPS[place]), mathematics) for run, texts in pairs)
@@ -111,10 +111,10 @@ def _first_that_fits(runs: Sequence[Run], room: float, mathematics: Mathematics)
     return min(bisect_left(range(len(STEPS)), True, key=fits), len(STEPS) - 1)
 
 
-def _sample(run: Run) -> dict[int, Texts]:
+def _sample(run: Run, blocks: int) -> dict[int, Texts]:
     """Texts of the questions of a few blocks."""
     starts = _starts(run)
-    chosen = starts[:: max(1, len(starts) // SAMPLED_BLOCKS)][:SAMPLED_BLOCKS]
+    chosen = starts[:: max(1, len(starts) // blocks)][:blocks]
     return {n: run.responses(n) for start in chosen for n in _numbers(run, start)}
 
 

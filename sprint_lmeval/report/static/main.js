@@ -7,9 +7,7 @@ function hideSection(id) {
 
 async function start() {
   startTheme();
-  performance.mark("start");
   const core = await unpackedJson("core");
-  performance.mark("core");
   core.runs.forEach((run, number) => (run.number = number));
   if (!core.runs.length) ["leaderboard", "curves", "questions"].forEach(hideSection);
   if (!core.matrices.length) hideSection("heads");
@@ -17,16 +15,13 @@ async function start() {
   byId("notes").replaceChildren(...core.notes.map((note) => el("li", {}, note)));
   byId("leaderboard-notes").replaceChildren(...core.leaderboard.notes.map((note) => el("li", {}, note)));
   const { default: DataTable } = await loadModule("library-datatables");
-  performance.mark("datatables");
   DataTable.ext.errMode = "throw";
   if (core.runs.length) {
     startLeaderboard(DataTable, core.leaderboard);
     startQuestions(DataTable, core);
   }
-  performance.mark("tables shown");
   await new Promise((resolve) => setTimeout(resolve)); // paint, before the largest library is read
   await loadScript("library-plotly");
-  performance.mark("plotly");
   if (core.runs.length) startCurves(core);
   if (core.matrices.length) startHeads(core);
   document.documentElement.dataset.ready = String(Math.round(performance.now()));

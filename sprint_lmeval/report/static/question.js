@@ -8,6 +8,8 @@ const VERDICTS = [
   { name: "error", sign: "!" },
 ];
 
+const NUMBERS = ["Rank", "Score", "Tokens"];
+
 function verdictOf(letter) {
   return VERDICTS[letter] ?? { name: "not run", sign: " " };
 }
@@ -91,7 +93,7 @@ function candidatesTable(explorer, row, block, verdicts) {
     "table",
     { class: "plain cards" },
     el("caption", {}, caption),
-    el("thead", {}, el("tr", {}, ...head.map((text) => el("th", { scope: "col" }, text)))),
+    el("thead", {}, el("tr", {}, ...head.map((text) => el("th", { scope: "col", class: NUMBERS.includes(text) && "number" }, text)))),
     el("tbody", {}, ...rows),
   );
 }
