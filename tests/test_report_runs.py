@@ -65,6 +65,16 @@ def test_runs_of_the_plain_hf_model(tmp_path):
     assert run.facts["dtype"] == "float32"
 
 
+def test_runs_of_the_plain_vllm_model(tmp_path):
+    folder = write_plain(tmp_path, VERDICTS)
+    (file,) = folder.glob("results_*")
+    arguments = {"pretrained": "org/model", "dtype": "auto", "gpu_memory_utilization": 0.5}
+    text = json.loads(file.read_text()) | {"config": {"model": "vllm", "model_args": arguments}}
+    file.write_text(json.dumps(text))
+    run = one_run(folder)
+    assert (run.model_label, run.strategy, run.facts["dtype"], run.flat) == ("org/model", "vllm", None, True)
+
+
 def test_plain_samples_are_not_flat_and_have_a_seed(tmp_path):
     run = one_run(write_plain(tmp_path, VERDICTS, do_sample=True, temperature=0.6))
     assert (run.flat, run.seed, run.strategy_label) == (False, 7, "hf (T 0.6, seed 7)")
