@@ -64,6 +64,7 @@ ORDER = """
     report
     report.statistics
     report.text
+    report.lines
     report.samples
     report.facts
     report.result_files

@@ -24,8 +24,10 @@ from sprint_lmeval.candidates import MAX_CANDIDATES
 from sprint_lmeval.errors import InputError
 from sprint_lmeval.questions import UNKNOWN, VERDICTS
 from sprint_lmeval.report.comparable import requirements
+from sprint_lmeval.report.lines import one_line
 from sprint_lmeval.report.runs import Question, Run, read_runs
 from sprint_lmeval.report.samples import CORRECT, Samples
+from sprint_lmeval.report.text import number_of
 
 KEY = "sprint_lmeval_baseline"
 FORMAT = 1
@@ -44,12 +46,11 @@ def baseline_command(options) -> str:
     notes: list[str] = []
     runs = read_runs(options.results, notes)
     count = write_baseline(runs, Path(options.output), options.overwrite)
-    described = [
-        f"  {run.model_label}, {run.strategy_label}, {run.task}: {len(run.questions)} questions" for run in runs
-    ]
-    return "\n".join(
-        [f"{options.output}: {len(runs)} runs, {count:,} bytes", *described, *(f"note: {n}" for n in notes)]
-    )
+    lines = [f"{options.output}: {number_of(len(runs), 'run', 'runs')}, {count:,} bytes"]
+    for run in runs:
+        said = f"{run.model_label}, {run.strategy_label}, {run.task}"
+        lines.append(f"  {one_line(said)}: {number_of(len(run.questions), 'question', 'questions')}")
+    return "\n".join([*lines, *(f"note: {one_line(note)}" for note in notes)])
 
 
 def write_baseline(runs: Sequence[Run], path: Path, overwrite: bool = False) -> int:
@@ -84,8 +85,8 @@ def require_samples(run: Run) -> None:
 
 
 def write_whole(path: Path, text: str) -> int:
-    """Write a text beside its place, then move it there; returns its size in bytes."""
-    content = text.encode()
+    """Write JSON beside its place, then move it there; returns its size in bytes."""
+    content = text.encode("utf-8", "backslashreplace")  # a name of a file that is not UTF-8: as JSON writes it
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -169,7 +170,8 @@ def _run(path: Path, given: dict, where: str) -> Run:
     n, facts, seed = given.get("n"), given.get("facts"), given.get("seed")
     if type(n) is not int or not 1 <= n <= MAX_CANDIDATES:
         raise InputError(f"{where}: n is {n!a:.40}, allowed is 1 to {MAX_CANDIDATES:,}")
-    if not _facts_fit(facts) or not (seed is None or type(seed) is int):
+    prompts = given.get("prompts")
+    if not _facts_fit(facts) or not (seed is None or type(seed) is int) or not (prompts is None or _name(prompts)):
         raise InputError(f"{where}: its facts or its seed are not as sprint-lmeval baseline writes them")
     samples = _samples(path, given, n, where)
     rates = given.get("rates")
@@ -178,7 +180,7 @@ def _run(path: Path, given: dict, where: str) -> Run:
         raise InputError(f"{where}: its verdicts do not give the rates that it states: the file was changed")
     facts = {**dict.fromkeys(FACTS), **{k: v for k, v in facts.items() if k in FACTS}}
     facts |= {"n": n, "seed": seed, "strategy": names["strategy"], "selector": names["selector"]}
-    facts |= {"prompts": given.get("prompts"), "questions": len(samples.questions), "seconds": None, "date": None}
+    facts |= {"prompts": prompts, "questions": len(samples.questions), "seconds": None, "date": None}
     return Run(path=path, **names, seed=seed, n=n, metrics=passed, facts=facts, samples=samples)
 
 

@@ -18,8 +18,9 @@ import numpy as np
 from sprint_lmeval.errors import InputError
 from sprint_lmeval.report.baseline import is_baseline, read_baseline, require_samples
 from sprint_lmeval.report.comparable import requirements
-from sprint_lmeval.report.gate_metrics import Comparison, Rules, decide, default_metrics, test_metric
+from sprint_lmeval.report.gate_metrics import Comparison, Rules, decide, default_metrics, test_metric, why_blind
 from sprint_lmeval.report.gate_text import publish
+from sprint_lmeval.report.lines import one_line, say
 from sprint_lmeval.report.runs import Run, read_runs
 
 ALPHA = 0.05
@@ -50,8 +51,8 @@ def gate_command(options) -> int:
         status, reason = NOT_COMPARABLE, f"the comparison itself failed ({error!r:.200}): this is a defect of the gate"
     try:
         publish(options, status, reason, comparisons, rules, notes)
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
+    except (InputError, OSError) as error:  # such as a full disk under the standard output
+        say(f"error: {one_line(error)}\n", sys.stderr)
         return NOT_COMPARABLE
     return status
 
@@ -65,8 +66,10 @@ def make_rules(options) -> Rules:
             value = float(number)
         except ValueError:
             value = -1.0
-        if not 0 <= value <= 1 or name in tolerances:
+        if not 0 <= value <= 1 or text.startswith("="):
             raise InputError(f"--tolerance {text!a} given, needed is a share from 0 to 1 (0.01 is a point), NAME=SHARE")
+        if name in tolerances:
+            raise InputError(f"--tolerance {text!a} given, there is one for {name or 'all metrics'} already: give one")
         tolerances[name] = value
     alpha = options.alpha if options.alpha is not None or tolerances else ALPHA
     if alpha is not None and not 0 < alpha < 1:
@@ -230,20 +233,17 @@ def _told_differences(before: Run, now: Run) -> list[str]:
 
 
 def _refuse_blind(comparisons: Sequence[Comparison], rules: Rules, count: int) -> None:
-    """A test whose baseline solves so little that no drop could be significant: told; if all are like this, refused."""
-    if rules.alpha is None:
-        return
-    blind = 0
+    """A test that no drop could fail is told; a gate in which all are like this is refused."""
+    seeing, told = 0, ""
     for comparison in comparisons:
         for test in comparison.tests:
-            if test.least_p * count >= rules.alpha:
-                blind += 1
-                comparison.notes.append(
-                    f"{test.metric} cannot fail: with a baseline of {100 * test.baseline:.1f} % of "
-                    f"{len(comparison.baseline.questions)} questions no drop is significant"
-                )
-    if blind == count:
+            reason = why_blind(test, rules, count, len(comparison.baseline.questions))
+            if reason:
+                told = f"{test.metric} cannot fail: {reason}"
+                comparison.notes.append(told)
+            seeing += not reason and (rules.alpha is not None or test.tolerance is not None)
+    if not seeing:
         raise InputError(
-            f"{comparisons[0].baseline.path}: {comparisons[0].notes[-1]}, so this gate would pass whatever happens: "
-            "compare more questions, or give --tolerance without --alpha"
+            f"{comparisons[0].baseline.path}: {told}, so this gate would pass whatever happens: compare more "
+            "questions, or give a (smaller) --tolerance without --alpha"
         )

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from sprint_lmeval.errors import InputError
-from sprint_lmeval.report.gate_text import aligned, one_line
+from sprint_lmeval.report.lines import aligned, one_line
 from sprint_lmeval.report.runs import Run, read_runs
 from sprint_lmeval.scoring.redundancy import redundancy
 from sprint_lmeval.scoring.rpc import different, path_probabilities, shares, without_improbable
