@@ -32,6 +32,7 @@ ORDER = """
     rows
     row_cache
     grouped_attention
+    device_rules
     passes
     drafts
     question_rows
