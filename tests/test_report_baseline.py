@@ -136,6 +136,7 @@ def head(content: dict, **changed) -> None:
         (lambda c: head(c, strategy="a\u2028b"), "strategy is"),
         (lambda c: head(c, facts=[]), "its facts"),
         (lambda c: head(c, seed="0"), "its facts or its seed"),
+        (lambda c: head(c, prompts=0), "its facts or its seed"),
         (lambda c: head(c, rates={}), "do not give the rates"),
         (lambda c: head(c, facts={"settings": 7}), "its facts"),
         (lambda c: c["runs"][0]["facts"].update(settings={}), "its facts"),

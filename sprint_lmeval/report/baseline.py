@@ -45,6 +45,8 @@ def baseline_command(options) -> str:
     """Run `sprint-lmeval baseline`: runs in, a baseline file out."""
     notes: list[str] = []
     runs = read_runs(options.results, notes)
+    for run in runs:
+        require_samples(run, notes)
     count = write_baseline(runs, Path(options.output), options.overwrite)
     lines = [f"{options.output}: {number_of(len(runs), 'run', 'runs')}, {count:,} bytes"]
     for run in runs:
@@ -75,12 +77,14 @@ def write_baseline(runs: Sequence[Run], path: Path, overwrite: bool = False) -> 
     return write_whole(path, f'{{"{KEY}": {FORMAT}, "runs": [\n{body}\n]}}\n')
 
 
-def require_samples(run: Run) -> None:
-    """Raise InputError where a run has no verdicts per question."""
+def require_samples(run: Run, notes: Sequence[str] = ()) -> None:
+    """Raise InputError where a run has no verdicts per question; `notes`: of reading, which may say why."""
     if run.samples is None:
+        date = run.path.stem.removeprefix("results")
+        said = [note for note in notes if f"{date}.jsonl" in note]
         raise InputError(
-            f"{run.path} has no samples beside it that can be read, so its questions cannot be paired: run lm_eval "
-            "with --log_samples"
+            f"{run.path} has no samples beside it that can be read{f' ({said[0]})' if said else ''}: run lm_eval with "
+            "--log_samples"
         )
 
 

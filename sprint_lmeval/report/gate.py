@@ -20,7 +20,7 @@ from sprint_lmeval.report.baseline import is_baseline, read_baseline, require_sa
 from sprint_lmeval.report.comparable import requirements
 from sprint_lmeval.report.gate_metrics import Comparison, Rules, decide, default_metrics, test_metric, why_blind
 from sprint_lmeval.report.gate_text import publish
-from sprint_lmeval.report.lines import one_line, say
+from sprint_lmeval.report.lines import one_line
 from sprint_lmeval.report.runs import Run, read_runs
 
 ALPHA = 0.05
@@ -52,7 +52,7 @@ def gate_command(options) -> int:
     try:
         publish(options, status, reason, comparisons, rules, notes)
     except (InputError, OSError) as error:  # such as a full disk under the standard output
-        say(f"error: {one_line(error)}\n", sys.stderr)
+        print(f"error: {one_line(error)}", file=sys.stderr)
         return NOT_COMPARABLE
     return status
 

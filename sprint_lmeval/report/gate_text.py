@@ -13,7 +13,7 @@ from pathlib import Path
 
 from sprint_lmeval.report.baseline import write_whole
 from sprint_lmeval.report.gate_metrics import Comparison, Rules, Test
-from sprint_lmeval.report.lines import aligned, one_line, say
+from sprint_lmeval.report.lines import aligned, one_line
 
 OUTCOMES = ("passed", "regressed", "not comparable")
 HEADINGS = ("metric", "baseline", "current", "change", "95 % interval", "worse", "better", "p", "outcome")
@@ -35,11 +35,11 @@ def publish(
     Raises:
         InputError: the JSON file cannot be written.
     """
-    say(as_text(status, comparisons, rules, notes), sys.stdout)
+    print(as_text(status, comparisons, rules, notes), end="")
     if reason is not None:
-        say(f"error: {one_line(reason)}\n", sys.stderr)
+        print(f"error: {one_line(reason)}", file=sys.stderr)
     if options.github or environment.get("GITHUB_ACTIONS") == "true":
-        say("".join(f"{line}\n" for line in annotations(status, reason, comparisons)), sys.stdout)
+        print("".join(f"{line}\n" for line in annotations(status, reason, comparisons)), end="")
         _append_summary(environment.get("GITHUB_STEP_SUMMARY"), status, reason, comparisons, rules, notes)
     if options.json:
         content = as_json(status, reason, comparisons, rules, notes)

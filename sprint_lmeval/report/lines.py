@@ -7,13 +7,6 @@ beginning of a line, and the older `##[` anywhere in it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TextIO
-
-
-def say(text: str, stream: TextIO) -> None:
-    """Write a text; what the stream's encoding has no letters for is escaped, since a crash would read as 1."""
-    encoding = stream.encoding or "utf-8"
-    stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
 
 
 def one_line(text: object) -> str:
