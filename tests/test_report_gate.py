@@ -370,12 +370,29 @@ def test_a_run_of_the_baseline_that_is_missing(tmp_path, capsys):
         (["--tolerance", "maj@4=0.1"], "maj@4, which is not compared"),
         (["--alpha", "1.5"], "between 0 and 1"),
         (["--alpha", "nan"], "between 0 and 1"),
-        (["--allow", "questions"], "what may differ is"),
+        (["--allow", "prompts,questions"], "--allow 'questions' given, what may differ is"),
     ],
 )
 def test_mistakes_in_options(options, reason, tmp_path, capsys):
     status, _, err, _ = check(tmp_path, capsys, GOOD, *options)
     assert status == 2 and reason in err
+
+
+@pytest.mark.parametrize("side", ["--baseline", "--current", "--json"])
+def test_a_side_without_a_name_is_not_the_working_directory(side, tmp_path, capsys, monkeypatch):
+    run = write_run(tmp_path / "run", GOOD)
+    monkeypatch.chdir(tmp_path)
+    for name, reason in (("", f"{side} '' given"), ("x" * 5_000, "cannot" if side == "--json" else "does not exist")):
+        sides = {"--baseline": str(run), "--current": str(run)} | {side: name}
+        assert main(["gate", *(word for pair in sides.items() for word in pair)]) == 2
+        error = capsys.readouterr().err
+        assert reason in error and "Traceback" not in error
+
+
+def test_a_file_that_is_compared_with_itself_is_told(tmp_path, capsys):
+    run = write_run(tmp_path / "run", GOOD)
+    assert "note: both sides are the same file" in command(tmp_path, capsys, run, run)[1]
+    assert "the same file" not in check(tmp_path / "two", capsys, GOOD)[1]
 
 
 def test_the_compared_file_is_not_overwritten(tmp_path, capsys):

@@ -11,7 +11,6 @@ Letters of verdicts: c correct, i incorrect, n no answer, t timeout, e error. Th
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
 import os
@@ -89,16 +88,23 @@ def require_samples(run: Run, notes: Sequence[str] = ()) -> None:
 
 
 def write_whole(path: Path, text: str) -> int:
-    """Write JSON beside its place, then move it there; returns its size in bytes."""
+    """Write JSON beside its place, then move it there; returns its size in bytes.
+
+    A link stays, and what it leads to is replaced; a device or a pipe (/dev/stdout) is written to, not replaced.
+    """
     content = text.encode("utf-8", "backslashreplace")  # a name of a file that is not UTF-8: as JSON writes it
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(content)
-        part.replace(path)
+        if path.exists() and not path.is_file():
+            return path.write_bytes(content)
+        place = path.resolve()
+        place.parent.mkdir(parents=True, exist_ok=True)
+        part = place.with_name(f".{place.name}.{os.getpid()}.part")
+        try:
+            part.write_bytes(content)
+            part.replace(place)
+        finally:
+            part.unlink(missing_ok=True)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            part.unlink()
         raise InputError(f"{path} cannot be written ({error.strerror}): give another name") from None
     return len(content)
 

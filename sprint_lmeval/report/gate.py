@@ -40,7 +40,7 @@ def gate_command(options) -> int:
     rules = reason = None
     try:
         rules = make_rules(options)
-        _refuse_overwriting(options)
+        _check_paths(options)
         comparisons = gate(Path(options.baseline), Path(options.current), rules, notes)
         failed = any(test.outcome == "regressed" for c in comparisons for test in c.tests)
         status = REGRESSED if failed else PASSED
@@ -77,13 +77,18 @@ def make_rules(options) -> Rules:
     metrics = tuple(dict.fromkeys(name.strip() for name in (options.metrics or "").split(",") if name.strip()))
     if options.metrics is not None and not metrics:
         raise InputError(f"--metrics {options.metrics!a} given, it names no metric")
-    strange = [name for name in options.allow if name not in ALLOWABLE]
+    allow = tuple(name.strip() for text in options.allow for name in text.split(","))
+    strange = [name for name in allow if name not in ALLOWABLE]
     if strange:
-        raise InputError(f"--allow {strange[0]} given, what may differ is {', '.join(ALLOWABLE)}")
-    return Rules(alpha, tolerances, metrics, tuple(options.allow))
+        raise InputError(f"--allow {strange[0]!a} given, what may differ is {', '.join(ALLOWABLE)}")
+    return Rules(alpha, tolerances, metrics, allow)
 
 
-def _refuse_overwriting(options) -> None:
+def _check_paths(options) -> None:
+    for option in ("baseline", "current", "json"):
+        if getattr(options, option) == "":  # a variable that is not set, say; as a path it is the working directory
+            setattr(options, option, None)
+            raise InputError(f"--{option} '' given, needed is the name of a file")
     target = Path(options.json).resolve() if options.json else None
     if target in (Path(options.baseline).resolve(), Path(options.current).resolve()):
         name, options.json = options.json, None
@@ -111,8 +116,14 @@ def gate(baseline: Path, current: Path, rules: Rules, notes: list[str] | None = 
 
 
 def _read(path: Path, notes: list[str]) -> list[Run]:
-    if not path.exists():
-        raise InputError(f"{path} does not exist: give a baseline file, or results of lm_eval with --log_samples")
+    try:
+        found = path.exists()
+    except OSError:  # such as a name that is too long
+        found = False
+    if not found:
+        raise InputError(
+            f"{path!s:.200} does not exist: give a baseline file, or results of lm_eval with --log_samples"
+        )
     return read_baseline(path) if path.is_file() and is_baseline(path) else read_runs([path], notes)
 
 
@@ -188,7 +199,8 @@ def _check_comparable(before: Run, now: Run, allow: Sequence[str]) -> list[str]:
                 f"--allow {allowed} if that is what is tested"
             )
         notes.append(f"their {name} differ, as --allow {allowed} permits")
-    return notes + _told_differences(before, now)
+    same = ["both sides are the same file, so nothing can differ"] if before.path.samefile(now.path) else []
+    return notes + same + _told_differences(before, now)
 
 
 def _requirements(run: Run) -> dict[str, object]:
