@@ -202,8 +202,8 @@ def test_scores_beside_samples_are_shown(tmp_path, capsys):
     text = (tmp_path / "out" / "README.md").read_text()
     assert "| task | model | strategy | N | Pass@N | majority | majority vote | rpc |" in text
     assert "| tiny_passn | tiny | fixed | 2 | 50.0 | 0.0 (0 %) | 50.0 (75 %) | 25.0 (50 %) |" in text
-    assert "majority vote: of equals the first answer" in text
-    assert "rpc: all candidates scored under the unpruned whole/model." in text
+    assert "Majority vote: the same, the first of equals. " in text
+    assert "All candidates scored under the unpruned whole/model: rpc." in text
     assert "| task | model | strategy | N | distinct answers | equal pairs |" in text
     assert "| tiny_passn | tiny | fixed | 2 | - | 0.12 |" in text
 

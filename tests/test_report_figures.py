@@ -119,6 +119,9 @@ def test_bars_stand_on_the_line_of_the_unpruned_model():
     assert [label.get_text() for label in axes.get_xticklabels()] == ["H0", "H1", "H0", "H1"]
     line = next(line for line in axes.lines if line.get_label() == "unpruned: 50.0 %")
     assert set(line.get_ydata()) == {50}
+    low, high = axes.get_ylim()
+    drawn = [y for lines in axes.collections for path in lines.get_paths() for _, y in path.vertices]
+    assert low + 0.06 * (high - low) < min(drawn)  # the names of the layers cover no interval
 
 
 def test_violins_show_every_point_and_need_no_spread():

@@ -16,6 +16,7 @@ from sprint_lmeval.report.heads import HeadTable, best_head_gains
 BETTER, WORSE, LINE = COLOURS[5], COLOURS[4], COLOURS[6]
 MAX_BARS = 120  # in one line of bars; more layers go into further lines
 MAX_PANELS = 31
+ROOM = 0.07  # of the height, below the bars, for the names of the layers
 WIDE = 21  # characters of a name under a violin
 FEWEST = 3  # values that a violin is drawn of; fewer are shown as points
 
@@ -29,7 +30,7 @@ def bars_figure(table: HeadTable) -> Figure:
         _bars(panel, table, layers, base)
     low, high = (pick([a[0].get_ylim()[i] for a in axes]) for i, pick in ((0, min), (1, max)))
     for (panel,) in axes:
-        panel.set_ylim(low, high)
+        panel.set_ylim(low - ROOM * (high - low), high)
     figure.suptitle(f"{shortened(table.name)}: Pass@1 of single pruned heads", fontsize=10)
     if not np.isnan(base):
         axes[0][0].legend(fontsize=7.5, ncols=4, loc="lower right", bbox_to_anchor=(1, 1), frameon=False)
@@ -70,8 +71,7 @@ def _name_layers(panel: Axes, table: HeadTable, cells: Sequence[tuple[int, int]]
     for layer in dict.fromkeys(layer for layer, _ in cells):
         places = [place for place, (of, _) in enumerate(cells) if of == layer]
         across = panel.get_xaxis_transform()
-        style = {"fontsize": 7.5, "bbox": {"facecolor": "white", "edgecolor": "none", "pad": 1}}
-        panel.text(np.mean(places), 0.02, f"layer {table.layers[layer]}", ha="center", transform=across, **style)
+        panel.text(np.mean(places), 0.02, f"layer {table.layers[layer]}", ha="center", fontsize=7.5, transform=across)
 
 
 def violins_figure(name: str, gains: dict[str, list[float]]) -> Figure:

@@ -155,8 +155,9 @@ def about_methods(rows: Sequence[dict]) -> str:
     under: dict[str, list[str]] = {}
     for name, model in sorted({pair for row in rows for pair in row["scored_under"].items()}):
         under.setdefault(model, []).append(name)
-    sentences = ["majority vote: of equals the first answer; majority: the harness's, which splits ties."]
-    sentences += [f"{', '.join(names)}: all candidates scored under the unpruned {m}." for m, names in under.items()]
+    sentences = ["Majority vote: the same, the first of equals."]
+    for model, names in under.items():
+        sentences.append(f"All candidates scored under the unpruned {model}: {', '.join(names)}.")
     named = {name for row in rows for name in row["methods"]}
     return " ".join(sentences if "majority" in named else sentences[1:])
 

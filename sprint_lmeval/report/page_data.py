@@ -158,22 +158,27 @@ def leaderboard_data(rows: Sequence[dict]) -> dict:
 
 RATES = (
     ("mean", "Mean", "share of all answers that are correct"),
-    ("majority", "Majority", "the most frequent answer is correct"),
+    ("majority", "Majority", "the most frequent answer is correct; ties split"),
     ("no_answer", "No answer", "share of responses without an answer"),
     ("truncated", "Truncated", "share of responses that reached the limit of new tokens"),
 )
 NOTES = [
     "Rates are per cent. Pass@N counts a question if any of its first N answers is correct, in the strategy's order.",
     "Difference: points of Pass@N (at the N all runs of the task have) against the best baseline of the same model, "
-    "paired by question, with its 95 % bootstrap interval; p by McNemar's exact test (sampling: bootstrap), corrected "
-    "by Holm's method for all comparisons.",
+    "paired by question, with its 95 % bootstrap interval; p by McNemar's exact test (where values are not 0 or 1: "
+    "bootstrap), corrected by Holm's method for all comparisons.",
 ]
 
 
 def _notes(rows: Sequence[dict]) -> list[str]:
     sampled = "Of independent samples Pass@N is the unbiased estimate over all orders of a question's answers."
-    notes = [*NOTES, *([sampled] if any(row["unbiased"] for row in rows) else []), about_methods(rows)]
+    notes = [*NOTES, *([sampled] if any(row["unbiased"] for row in rows) else []), _about_methods(rows)]
     return [note for note in notes if note]
+
+
+def _about_methods(rows: Sequence[dict]) -> str:
+    about = about_methods(rows)
+    return f"Choosing one answer: Majority is the most frequent one, ties split. {about}" if about else ""
 
 
 def _percent(label: str, meaning: str) -> dict:
