@@ -18,7 +18,7 @@ from sprint_lmeval.architectures import text_config
 os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
 
 MEGABYTE = 1 << 20
-LEAST_CACHE = 96 * MEGABYTE
+LEAST_CACHE = 64 * MEGABYTE
 SHARE_OF_WEIGHTS = 0.25  # on a CPU: of what the weights take
 SHARE_OF_GPU = 0.3  # of what is free beside the weights; rows that wait and their reading may double it
 SHARE_OF_MEMORY = 0.25  # of what is free on a CPU
