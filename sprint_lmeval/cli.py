@@ -202,7 +202,7 @@ def run_gate(options) -> int:
         from sprint_lmeval.report.gate import gate_command
 
         return gate_command(options)
-    except Exception as error:
+    except Exception as error:  # such as a failed import: its own exit status would be 1, which means "regressed"
         traceback.print_exc()
         print(f"error: the gate could not be run ({error!r:.200}): is the installation whole?", file=sys.stderr)
         return 2
