@@ -3,7 +3,8 @@
 #   make test    the whole test suite, offline, on the CPU   make wheel   build, install in another folder, run there
 #   make results   the pages of results are what the measured files say
 #   make gate    runs of the embedded model against their baseline; make baseline makes that anew
-#   make bench   the benchmarks: medians, ratios in one run  make real    real models and real problems, where they are
+#   make bench   the benchmarks: medians, ratios in one run; make bench BENCHMARKS=generation OPTIONS='--model ...' for others
+#   make real    real models and real problems, where they are
 PYTHON ?= python3
 VENV ?= .venv
 JOBS ?= 2
@@ -55,7 +56,7 @@ results: $(READY)
 bench: $(READY)
 	@for name in $(BENCHMARKS); do \
 		echo "== benchmarks.$$name"; \
-		$(OFFLINE) $(BIN)/python -m benchmarks.$$name || exit 1; \
+		$(OFFLINE) $(BIN)/python -m benchmarks.$$name $(OPTIONS) || exit 1; \
 	done
 
 real: $(READY)
