@@ -223,9 +223,9 @@ def report(options: argparse.Namespace, runs: dict[str, list[dict]]) -> str:
     seconds = {way: statistics.median(run["seconds"] for run in of_way) for way, of_way in runs.items()}
     rate = {way: runs[way][0]["tokens"] / seconds[way] for way in runs}
     memory = {way: statistics.median(run["memory"] for run in runs[way]) for way in runs if way in DECODING}
+    rows, times = runs["ours"][0]["rows"], min(map(len, runs.values()))
     lines = [
-        f"{options.model}, {options.dtype}: {runs['ours'][0]['rows']} rows of {options.questions} questions, "
-        f"median of {options.repeats}",
+        f"{Path(options.model).name}, {options.dtype}: {rows} rows of {options.questions} questions, median of {times}",
         "",
         "| way | rows | seconds | new tokens/s | of prefill rate | peak memory, MB | texts other than A |",
         "|---|---|---|---|---|---|---|",

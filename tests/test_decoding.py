@@ -110,6 +110,20 @@ def test_other_errors_are_not_taken_for_want_of_memory(tiny, monkeypatch):
         fast(tiny, [Row(prompts(1)[0], BASE)])
 
 
+def test_rows_that_outgrow_the_others_wait_aside(tiny, plain, monkeypatch):
+    rows = [Row(prompt, c) for prompt in prompts(12) for c in (BASE, *HEADS[:20])]
+    went, allowed = [], decoding.Pool._may_go_aside
+
+    def noted(pool, outgrown):
+        aside = allowed(pool, outgrown)
+        went.extend(outgrown if aside else [])
+        return aside
+
+    monkeypatch.setattr(decoding.Pool, "_may_go_aside", noted)
+    assert fast(tiny, rows, max_new_tokens=150, batch_size=64) == plain(rows, max_new_tokens=150)
+    assert went, "no row outgrew the others: the test shows nothing"
+
+
 def test_candidates_of_several_heads_and_layers(tiny, plain):
     names = ("base", "L3H1", "L0H0+L3H7", "L1H1+L1H2", "L2H0+L3H0", "L0H5+L1H5+L2H5")
     rows = [Row(prompt, Candidate.parse(name)) for prompt in prompts(5) for name in names]

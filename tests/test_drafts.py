@@ -1,6 +1,6 @@
 """Guesses: where they come from, how many are worth verifying."""
 
-from sprint_lmeval.drafts import LONGEST_DRAFT, ORDERS, Record, Siblings, worthwhile
+from sprint_lmeval.drafts import LONGEST_DRAFT, ORDERS, Agreement, Record, Siblings, most_worthwhile, worthwhile
 
 SURE = dict.fromkeys(ORDERS, 0.99)
 
@@ -52,3 +52,16 @@ def test_guesses_pay_while_a_pass_waits_for_the_weights():
     assert worthwhile([[]] * 4, SURE, free_tokens=256) == 0
     few, many = (worthwhile([[12] * 15] * n, dict.fromkeys(ORDERS, 0.8), 72) for n in (4, 128))
     assert few > many
+
+
+def test_more_is_read_along_where_followers_agree():
+    often, seldom = Agreement(), Agreement()
+    for _ in range(50):
+        often.note(40, differed=False)
+        seldom.note(3, differed=True)
+    assert often.chance > 0.99 and 0.7 < seldom.chance < 0.8
+    lengths = [most_worthwhile(8, agreement.chance, 80, 128) for agreement in (often, seldom)]
+    assert lengths[0] > 4 * lengths[1] > 0
+    assert most_worthwhile(8, 1.0, 80, 128) == 128, "certain guesses always pay"
+    assert most_worthwhile(8, 0.0, 80, 128) == 0
+    assert most_worthwhile(8, 0.9, 80, 0) == 0
