@@ -52,6 +52,7 @@ def build_parser() -> OneSentenceParser:
     add_sweep(commands)
     add_matrix(commands)
     add_train(commands)
+    add_adapters(commands)
     return parser
 
 
@@ -107,6 +108,25 @@ def add_train(commands) -> None:
     train.add_argument("--overwrite", action="store_true", help="replace a selector that is there")
 
 
+def add_adapters(commands) -> None:
+    adapters = commands.add_parser(
+        "adapters",
+        help="pruned heads as LoRA adapters, for vLLM, PEFT and others",
+        description="One adapter folder per candidate, from the model's safetensors files (docs/scale.md).",
+        allow_abbrev=False,
+    )
+    adapters.add_argument("model", metavar="MODEL", help="a model folder, a hub id, or tiny")
+    adapters.add_argument("-o", "--output", required=True, metavar="FOLDER", help="where adapters go, a folder each")
+    adapters.add_argument("--candidates", metavar="LIST", help="such as L5H0:L5H0+L10H3, or a file of them")
+    adapters.add_argument("--layers", metavar="LIST", help="every head of these layers (default: those of spread)")
+    adapters.add_argument(
+        "--rank", type=candidate_count, metavar="R", help="zeros fill it up (default: what vLLM takes)"
+    )
+    adapters.add_argument("--revision", help="of a model on the hub")
+    adapters.add_argument("--trust-remote-code", action="store_true", help="run model code from the hub")
+    adapters.add_argument("--overwrite", action="store_true", help="replace adapters of another model or rank")
+
+
 def split_run_options(arguments: list[str]) -> tuple[list[str], list[str]]:
     """Return (our options with their values, everything else in order, which is the harness's)."""
     ours, harness = [], []
@@ -145,6 +165,10 @@ def main(arguments: list[str] | None = None) -> int:
             from sprint_lmeval.train_selector import train_command
 
             print(train_command(options))
+        elif options.command == "adapters":
+            from sprint_lmeval.adapters_command import adapters_command
+
+            print(adapters_command(options))
         else:
             from sprint_lmeval.head_listing import head_listing
 

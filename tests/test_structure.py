@@ -63,6 +63,7 @@ ORDER = """
     outcomes
     pretrained
     fingerprint
+    adapters
     store
     kept_judgements
     hf_record
@@ -82,6 +83,7 @@ ORDER = """
     dry_run
     run_command
     sweep
+    adapters_command
     cli
     __main__
 """.split()
