@@ -12,7 +12,10 @@ alias that is registered already is left alone there and here), but tasks are st
 import os
 import sys
 
-MODELS = {"hf-pruned-bon": "sprint_lmeval.hf:HFPrunedBestOfN"}
+MODELS = {
+    "hf-pruned-bon": "sprint_lmeval.hf:HFPrunedBestOfN",
+    "vllm-pruned-bon": "sprint_lmeval.vllm:VLLMPrunedBestOfN",
+}
 SWITCH = "SPRINT_LMEVAL_AUTOLOAD"
 
 

@@ -77,7 +77,13 @@ ORDER = """
     lazy_weights
     hf_checks
     hf_requests
+    best_of_n
     hf
+    adapter_cache
+    adapter_test
+    engine_rows
+    vllm_arguments
+    vllm
     tiny.evaluate
     head_listing
     dry_run
