@@ -1,8 +1,8 @@
 """What our harness models share, whatever decodes: requests -> strategy -> candidates -> rows -> store -> texts.
 
 A class to stand in front of a harness model (`class Ours(BestOfN, HarnessModel)`): the harness model gives tokenizer,
-`max_length`, `max_gen_toks` and the like, and the class itself `_generate`, which decodes rows, and `load_weights`, which
-is called before the first of them.
+`max_length`, `max_gen_toks` and the like, and the class itself `_generate`, which decodes rows, and `load_weights`,
+which is called before the first of them.
 """
 
 from __future__ import annotations

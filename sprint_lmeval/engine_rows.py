@@ -1,7 +1,7 @@
-"""Rows for an engine with adapters (vLLM in this process or behind a server): tokens and sampling parameters in, responses out.
+"""Rows for an engine with adapters, vLLM in this process or behind a server: token ids and parameters, responses.
 
-The same prompts, ends of responses and cutting as in `generation.py`, in the words of vLLM's `SamplingParams`, which its
-server takes too; everything is given, so that no default of a checkpoint or server counts.
+The same prompts, ends of responses and cutting as in `generation.py`, in the words of vLLM's `SamplingParams`, which
+its server takes too; everything is given, so that no default of a checkpoint or server counts.
 """
 
 from __future__ import annotations
@@ -65,8 +65,8 @@ class EngineRows:
         for name, value in settings.generate_arguments.items():
             if name not in OF_GENERATE:
                 raise InputError(
-                    f"generation argument {name}={value} given, vLLM takes {' and '.join(OF_GENERATE)}: leave it out, or "
-                    "use hf-pruned-bon"
+                    f"generation argument {name}={value} given, vLLM takes {' and '.join(OF_GENERATE)}: leave it out, "
+                    "or use hf-pruned-bon"
                 )
         of_checkpoint = checkpoint.generation_config.to_diff_dict()
         given = {**NOTHING, **{k: of_checkpoint[k] for k in NOTHING if of_checkpoint.get(k)}}

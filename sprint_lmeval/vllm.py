@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from itertools import islice
 
@@ -33,8 +33,10 @@ from sprint_lmeval.stored_rows import StoredRows
 from sprint_lmeval.strategies import build_strategy
 from sprint_lmeval.vllm_arguments import check_arguments, harness_class, refuse_without_lora, telling
 
-show_one_sentence()  # before the import below, whose failure is a user's mistake
+show_one_sentence()  # before the imports below, whose failure is a user's mistake
 VLLM = harness_class()
+from vllm.platforms import current_platform  # noqa: E402
+from vllm.v1.engine.exceptions import EngineDeadError  # noqa: E402
 
 log = logging.getLogger(f"lm_eval.{__name__}")
 OF_THE_HUB = ("revision", "trust_remote_code", "token", "cache_dir")
@@ -87,6 +89,9 @@ class VLLMPrunedBestOfN(BestOfN, VLLM):
         self._fingerprint = partial(fingerprint_of, pretrained, of_model)
         self._altered = altered_facts(pretrained, of_model)
         self._adapters = self._adapter_cache(pretrained, of_the_hub, adapters, kwargs)
+        if self.strategy.exchangeable and current_platform.is_cpu():
+            # Seeded rows whose prompt is read in parts end the engine on a CPU (vLLM 0.32: generators have no offset).
+            kwargs.setdefault("enable_chunked_prefill", False)
         kept = Store.open(store) if store is not None else None
         if self._adapters:
             kwargs |= self._adapters.engine_arguments(kwargs)
@@ -167,9 +172,15 @@ class VLLMPrunedBestOfN(BestOfN, VLLM):
                 for output in engine.step():
                     if output.finished:
                         yield running.pop(output.request_id)[0], output
+        except EngineDeadError as error:
+            raise InputError(
+                f"vLLM's engine ended ({' '.join(str(error).split())}): what it says above this line tells more; with "
+                "store= the same command goes on where it was"
+            ) from error
         finally:
             if running:
-                engine.abort_request([own for _, own in running.values()], internal=True)
+                with suppress(EngineDeadError):
+                    engine.abort_request([own for _, own in running.values()], internal=True)
 
     def _in_replicas(self, requests: Iterator[Request]) -> list[tuple[Request, object]]:
         """The harness's own data parallelism over Ray, with adapters.
@@ -234,7 +245,6 @@ class VLLMPrunedBestOfN(BestOfN, VLLM):
     def _facts(self, pretrained: str, of_model: dict, given: dict) -> dict:
         """Return what decides a text, for the store: as for hf-pruned-bon, and the engine."""
         import vllm
-        from vllm.platforms import current_platform
 
         arguments = {**of_model, "dtype": self._dtype()}
         facts = model_facts(pretrained, arguments, self._checkpoint, self.tokenizer, current_platform.device_type)

@@ -1,4 +1,4 @@
-"""What a user may write behind `--model_args` of `vllm-pruned-bon`, and the harness's class that it is a subclass of."""
+"""What a user may write behind `--model_args` of `vllm-pruned-bon`, and the harness's class behind it."""
 
 from __future__ import annotations
 
@@ -44,6 +44,10 @@ def harness_class() -> type:
     """Return the harness's `vllm` model. Raises InputError where vLLM cannot be imported."""
     try:
         import vllm
+        from vllm import LLM  # noqa: F401
+        from vllm.platforms import current_platform
+
+        assert current_platform.device_type  # looked up now, by the package's real name
     except Exception as error:  # foreign code: a missing library, or one built for another torch
         cause = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
         raise InputError(NO_VLLM.format(cause=cause)) from error
