@@ -15,6 +15,7 @@ import sys
 MODELS = {
     "hf-pruned-bon": "sprint_lmeval.hf:HFPrunedBestOfN",
     "vllm-pruned-bon": "sprint_lmeval.vllm:VLLMPrunedBestOfN",
+    "server-pruned-bon": "sprint_lmeval.server:ServerPrunedBestOfN",
 }
 SWITCH = "SPRINT_LMEVAL_AUTOLOAD"
 

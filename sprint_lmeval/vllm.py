@@ -11,26 +11,21 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from functools import partial
 from itertools import islice
 
 from sprint_lmeval.adapter_cache import AdapterCache
 from sprint_lmeval.adapter_test import adapter_test
 from sprint_lmeval.adapters import AdapterMaker
-from sprint_lmeval.best_of_n import BestOfN
 from sprint_lmeval.candidates import BASE, Candidate
+from sprint_lmeval.engine_model import OF_THE_HUB, Choice, EngineModel
 from sprint_lmeval.engine_rows import Checkpoint, EngineRows, Request
 from sprint_lmeval.errors import InputError, show_one_sentence
 from sprint_lmeval.generation import Response, Row, Settings
-from sprint_lmeval.hf_checks import check_before_loading
-from sprint_lmeval.hf_record import RunRecord
 from sprint_lmeval.kept_judgements import KeptJudgements
-from sprint_lmeval.pretrained import PAPER_MODEL, config_heads, resolve_pretrained
-from sprint_lmeval.selector_strategy import chosen_selector
+from sprint_lmeval.pretrained import PAPER_MODEL, resolve_pretrained
 from sprint_lmeval.store import Store
-from sprint_lmeval.store_keys import altered_facts, fingerprint_of, model_facts
+from sprint_lmeval.store_keys import model_facts
 from sprint_lmeval.stored_rows import StoredRows
-from sprint_lmeval.strategies import build_strategy
 from sprint_lmeval.vllm_arguments import check_arguments, harness_class, refuse_without_lora, telling
 
 show_one_sentence()  # before the imports below, whose failure is a user's mistake
@@ -39,12 +34,11 @@ from vllm.platforms import current_platform  # noqa: E402
 from vllm.v1.engine.exceptions import EngineDeadError  # noqa: E402
 
 log = logging.getLogger(f"lm_eval.{__name__}")
-OF_THE_HUB = ("revision", "trust_remote_code", "token", "cache_dir")
 ENGINE = "vllm"
 AHEAD = 2  # times as many requests as run at once are given to the engine, so that it never waits for one
 
 
-class VLLMPrunedBestOfN(BestOfN, VLLM):
+class VLLMPrunedBestOfN(EngineModel, VLLM):
     """N greedy responses of N pruned sub-models on vLLM, or one of the baselines.
 
     Args:
@@ -76,18 +70,11 @@ class VLLMPrunedBestOfN(BestOfN, VLLM):
         show_one_sentence()
         kwargs.pop("device", None)  # the harness's command line gives one; vLLM looks by itself
         check_arguments(kwargs, VLLM)
-        others = {"head_masks": head_masks, "pool": pool}
-        chosen = chosen_selector(strategy, selector, selector_encoder, selector_check, others)
-        build = chosen or build_strategy(strategy, head_masks, pool, strategy_seed)
         pretrained = resolve_pretrained(pretrained)
         of_the_hub = {key: kwargs[key] for key in OF_THE_HUB if kwargs.get(key)}
         of_model = {**telling(kwargs), **of_the_hub}
-        check_before_loading(pretrained, build, of_model)
-        self.layout = config_heads(pretrained, **of_the_hub)
-        self.strategy = build([layer.heads for layer in self.layout.layers])
-        self._record = RunRecord()
-        self._fingerprint = partial(fingerprint_of, pretrained, of_model)
-        self._altered = altered_facts(pretrained, of_model)
+        choice = Choice(head_masks, strategy, pool, strategy_seed, selector, selector_encoder, selector_check)
+        self._prepare(pretrained, choice, of_model)
         self._adapters = self._adapter_cache(pretrained, of_the_hub, adapters, kwargs)
         if self.strategy.exchangeable and current_platform.is_cpu():
             # Seeded rows whose prompt is read in parts end the engine on a CPU (vLLM 0.32: generators have no offset).
@@ -105,7 +92,7 @@ class VLLMPrunedBestOfN(BestOfN, VLLM):
         self._log_strategy()
 
     def _adapter_cache(self, pretrained: str, of_the_hub: dict, folder: str | None, given: dict) -> AdapterCache | None:
-        pruned = [candidate for candidate in self.strategy.possible() if candidate != BASE]
+        pruned = self._pruned()
         if not pruned:
             return None
         rank = given.get("max_lora_rank")
@@ -120,9 +107,6 @@ class VLLMPrunedBestOfN(BestOfN, VLLM):
             cause = " ".join(str(error).split())[:300] or type(error).__name__
             raise InputError(f"vLLM could not be started ({cause}): what it says above this line tells more") from error
 
-    def load_weights(self) -> None:
-        """The engine has them."""
-
     def _tested(self):
         if self._adapters is None or self.data_parallel_size > 1:
             return None
@@ -133,13 +117,6 @@ class VLLMPrunedBestOfN(BestOfN, VLLM):
         with self._every_request_with(candidate):
             (output,) = self._model_generate(requests=[tokens])
         return [of[token].logprob for token, of in zip(tokens[1:], output.prompt_logprobs[1:], strict=True)]
-
-    def _log_strategy(self) -> None:
-        self._warn_of_spread()
-        ignored = self._checkpoint.not_applied()
-        if ignored:
-            log.warning("the checkpoint's generation_config asks for what vLLM is not told: %s", ignored)
-        log.info("strategy %s on %s: %s", self.strategy.described(), self.layout.architecture, self.self_test)
 
     # ---- decoding ----
 
@@ -260,14 +237,10 @@ class VLLMPrunedBestOfN(BestOfN, VLLM):
         """Return, under `sprint`, what is needed to rerun and to trust the numbers."""
         import vllm
 
-        sprint = self._record.described(self.strategy, self.layout, self.self_test, self._checkpoint)
-        sprint["versions"][ENGINE] = vllm.__version__
-        sprint["fingerprint"], sprint["altered"] = self._known_fingerprint(), self._altered
         names = ("tensor_parallel_size", "pipeline_parallel_size", "max_loras", "max_lora_rank")
-        sprint["engine"] = {"name": ENGINE, "data_parallel_size": self.data_parallel_size}
-        sprint["engine"] |= {name: self.model_args.get(name) for name in names}
-        sprint["engine"]["adapters"] = self._adapters.made if self._adapters else 0
-        if self.stored:
-            sprint["store"] = self.stored.described()
+        engine = {"name": ENGINE, "data_parallel_size": self.data_parallel_size}
+        engine |= {name: self.model_args.get(name) for name in names}
+        engine["adapters"] = self._adapters.made if self._adapters else 0
+        sprint = self._described(engine, {ENGINE: vllm.__version__})
         revision = self.model_args.get("revision") or "main"
         return {"model_dtype": self._dtype(), "model_revision": revision, "sprint": sprint}

@@ -82,6 +82,10 @@ ORDER = """
     adapter_cache
     adapter_test
     engine_rows
+    engine_model
+    server_client
+    tokenizer_model
+    server
     vllm_arguments
     vllm
     tiny.evaluate
