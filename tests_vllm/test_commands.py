@@ -1,0 +1,116 @@
+"""The same commands as with `hf-pruned-bon`: an evaluation and a sweep, with the same files as a result."""
+
+import json
+import os
+import subprocess
+import sysconfig
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sprint_lmeval.outcomes import OutcomeMatrix
+from tests_vllm.conftest import ENGINE
+
+ON_VLLM = ",".join(["pretrained=tiny", *(f"{name}={value}" for name, value in ENGINE.items())])
+SWEEP = "--tasks tiny_train_passn --layers 1,3 --questions 6 --seed 3"
+PROGRAMS = Path(sysconfig.get_path("scripts"))
+
+
+def ran(command: list, cwd: Path, expected: int = 0) -> subprocess.CompletedProcess:
+    environment = {
+        **os.environ,
+        "HF_HUB_OFFLINE": "1",
+        "HF_DATASETS_OFFLINE": "1",
+        "XDG_CACHE_HOME": str(cwd / "cache"),
+    }
+    done = subprocess.run(
+        [PROGRAMS / command[0], *map(str, command[1:])],
+        cwd=cwd,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert done.returncode == expected, done.stderr[-3000:]
+    return done
+
+
+def test_an_evaluation_writes_the_same_results_and_samples(tmp_path):
+    """The first line of the README with another model."""
+    found = {}
+    for model, arguments in (("hf", "pretrained=tiny,dtype=float32"), ("vllm", ON_VLLM)):
+        options = f"--tasks tiny_passn --limit 6 --log_samples --output_path {model}".split()
+        ran(["lm_eval", "--model", f"{model}-pruned-bon", "--model_args", arguments, *options], tmp_path)
+        (results,) = (tmp_path / model).rglob("results_*.json")
+        (samples,) = (tmp_path / model).rglob("samples_*.jsonl")
+        rows = [json.loads(line) for line in samples.read_text().splitlines()]
+        found[model] = json.loads(results.read_text())["results"]["tiny_passn"], rows
+    (hf, hf_rows), (vllm, vllm_rows) = found["hf"], found["vllm"]
+    assert hf.keys() == vllm.keys()
+    for mine, theirs in zip(hf_rows, vllm_rows, strict=True):
+        assert mine.keys() == theirs.keys()
+        assert (mine["doc_hash"], mine["candidates"]) == (theirs["doc_hash"], theirs["candidates"])
+    equal = [
+        mine == theirs
+        for one, two in zip(hf_rows, vllm_rows, strict=True)
+        for mine, theirs in zip(one["resps"][0], two["resps"][0], strict=True)
+    ]
+    assert len(equal) == 96 and np.mean(equal) >= 0.95
+
+
+def test_a_sweep_is_that_of_hf_and_goes_on_where_it_was(tmp_path):
+    hf = ["sprint-lmeval", "sweep", "--model_args", "pretrained=tiny,dtype=float32", *SWEEP.split(), "-o", "hf.parquet"]
+    ran(hf, tmp_path)
+    vllm = ["sprint-lmeval", "sweep", "--model", "vllm-pruned-bon", "--model_args", ON_VLLM, *SWEEP.split(), "-o"]
+    assert "102 answers generated, 0 from" in ran([*vllm, "vllm.parquet"], tmp_path).stdout
+    theirs, ours = (OutcomeMatrix.load(tmp_path / f"{name}.parquet") for name in ("hf", "vllm"))
+    assert (ours.questions, ours.candidates) == (theirs.questions, theirs.candidates)
+    assert (ours.verdicts == theirs.verdicts).mean() >= 0.95
+    same = ("model", "fingerprint", "architecture", "altered", "task", "settings", "heads_per_layer", "prompt_form")
+    assert [ours.facts[key] for key in same] == [theirs.facts[key] for key in same]
+    again = ran([*vllm, "again.parquet", "--store", "vllm.answers.sqlite"], tmp_path)
+    assert "0 answers generated, 102 from" in again.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (f"{ON_VLLM},head_masks=L9H0", "layer 9 given, the model has layers 0-3"),
+        (
+            f"{ON_VLLM},head_masks=L1H2,quantisation=awq",
+            "unknown model argument quantisation=awq: did you mean quantization",
+        ),
+    ],
+)
+def test_a_mistake_is_one_sentence(arguments, said, tmp_path):
+    command = ["lm_eval", "--model", "vllm-pruned-bon", "--model_args", arguments, "--tasks", "tiny_passn"]
+    last = ran(command, tmp_path, expected=1).stderr.strip().splitlines()[-1]
+    assert last.startswith("error: ") and said in last
+
+
+# ---- a real model on real problems, where they are ----
+
+MODEL = Path(os.environ.get("SPRINT_MODELS", "~/.cache/sprint-models")).expanduser() / "smollm2-135m-instruct"
+
+
+@pytest.mark.skipif(not MODEL.is_dir(), reason=f"no {MODEL} (SPRINT_MODELS)")
+@pytest.mark.skipif("SPRINT_DATA_DIR" not in os.environ, reason="no GSM8K (SPRINT_DATA_DIR)")
+def test_smollm2_on_four_problems_of_gsm8k(tmp_path):
+    arguments = ON_VLLM.replace("tiny", str(MODEL)).replace("max_model_len=512", "max_model_len=1024")
+    arguments += ",head_masks=base:L5H0:L10H3:L5H0+L10H3"
+    options = "--tasks gsm8k_passn --limit 4 --apply_chat_template --log_samples --gen_kwargs max_gen_toks=128".split()
+    responses = {}
+    for model, given in (
+        ("hf", f"pretrained={MODEL},dtype=float32,head_masks=base:L5H0:L10H3:L5H0+L10H3"),
+        ("vllm", arguments),
+    ):
+        command = ["sprint-lmeval", "run", "-n", 4, "--model", f"{model}-pruned-bon", "--model_args", given, *options]
+        ran([*command, "--output_path", model], tmp_path)
+        (samples,) = (tmp_path / model).rglob("samples_*.jsonl")
+        rows = [json.loads(line) for line in samples.read_text().splitlines()]
+        responses[model] = [text for row in sorted(rows, key=lambda row: row["doc_id"]) for text in row["resps"][0]]
+        assert rows[0]["candidates"] == ["base", "L5H0", "L10H3", "L5H0+L10H3"]
+    equal = [one == other for one, other in zip(responses["hf"], responses["vllm"], strict=True)]
+    print(f"{sum(equal)} of {len(equal)} texts of SmolLM2 equal")
+    assert len(equal) == 16 and sum(equal) >= 13
