@@ -109,8 +109,9 @@ class BestOfN:
         if found:
             log.info("rank %d: %d rows from the store, %d to generate", self.rank, len(found), len(missing))
             progress.set_postfix(reused=self.stored.reused, refresh=False)
-            progress.initial = progress.n  # the rate is that of new responses
-            progress.start_t = progress.last_print_t = progress._time()
+            if not progress.disable:  # the rate is that of new responses
+                progress.initial = progress.n
+                progress.start_t = progress.last_print_t = progress._time()
         if missing:
             self.load_weights()
             fresh = self._generate(missing, settings)
