@@ -1,8 +1,9 @@
 # Each target does all of its set-up: an environment in .venv, torch first (as pinned in constraints.txt), then the rest.
 #   make demo    the main job on the embedded model          make lint    ruff
 #   make test    the whole test suite, offline, on the CPU   make wheel   build, install in another folder, run there
-#   make results   the page of results is what its files say
-#   make test-vllm   the models on vLLM, in an environment of its own: VLLM_VENV
+#   make results   the pages of results are what the measured files say
+#   make gate    runs of the embedded model against their baseline; make baseline makes that anew
+#   make test-vllm   the models on vLLM, in an environment of its own (VLLM_VENV)
 #   make bench   the benchmarks: medians, ratios in one run  make real    real models and real problems, where they are
 PYTHON ?= python3
 VENV ?= .venv
@@ -22,11 +23,19 @@ DEMO := lm_eval --model hf-pruned-bon --model_args pretrained=tiny --tasks tiny_
 	--output_path output/demo --log_samples
 
 .DELETE_ON_ERROR:
-.PHONY: demo test test-vllm lint format wheel results bench real clean
+.PHONY: demo gate baseline test test-vllm lint format wheel results bench real clean
 
 demo: $(READY)
 	@echo '$$ $(DEMO)'
 	@$(OFFLINE) PATH="$(abspath $(BIN)):$$PATH" $(DEMO)
+
+gate: $(READY)
+	$(OFFLINE) PATH="$(abspath $(BIN)):$$PATH" .ci/gate_runs output/gate
+	$(BIN)/sprint-lmeval gate --baseline baselines/tiny.json --current output/gate --json output/gate.json
+
+baseline: $(READY)
+	$(OFFLINE) PATH="$(abspath $(BIN)):$$PATH" .ci/gate_runs output/gate
+	$(BIN)/sprint-lmeval baseline output/gate -o baselines/tiny.json --overwrite
 
 test: $(READY)
 	$(OFFLINE) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile $(TESTS)
@@ -46,7 +55,7 @@ wheel: $(READY)
 	PYTHON=$(BIN)/python .ci/wheel
 
 results: $(READY)
-	$(BIN)/python results/table.py --check
+	$(BIN)/python results/build.py --check
 	$(BIN)/python results/sprint/tables.py --check
 
 bench: $(READY)

@@ -110,6 +110,13 @@ def judge_many(questions: list[tuple[list[str], str, str]], memory: Memory | Non
     return [Judgement(*row[:2], groups) for row, groups in zip(rows, pool().each(_groups, rows), strict=True)]
 
 
+def group_answers(questions: list[tuple[list[str | None], list[Verdict], str]]) -> list[list[int | None]]:
+    """Groups of equal answers for answers that were judged before: (answers, verdicts, kind) of each question."""
+    for _, _, kind in questions:
+        _check_kind(kind)
+    return pool().each(_groups, [(answers, verdicts, kind, None) for answers, verdicts, kind in questions])
+
+
 def _verdicts(asked: list[Asked], memory: Memory | None) -> dict[Asked, Verdict]:
     known = memory.verdicts(asked) if memory else {}
     unknown = [one for one in asked if one not in known]

@@ -3,6 +3,7 @@
     sprint-lmeval run --model hf-pruned-bon --model_args pretrained=tiny --tasks tiny_passn -n 8
     sprint-lmeval heads tiny
     sprint-lmeval train MATRIX --method sprint -o FOLDER
+    sprint-lmeval gate --baseline baselines/tiny.json --current OUTPUT
 
 Argument parsing only: what a command does stands in the module that it names. Heavy imports happen inside commands.
 """
@@ -52,6 +53,10 @@ def build_parser() -> OneSentenceParser:
     add_sweep(commands)
     add_matrix(commands)
     add_train(commands)
+    add_report(commands)
+    add_gate(commands)
+    add_baseline(commands)
+    add_score(commands)
     add_adapters(commands)
     return parser
 
@@ -127,6 +132,76 @@ def add_adapters(commands) -> None:
     adapters.add_argument("--overwrite", action="store_true", help="replace adapters of another model or rank")
 
 
+def add_report(commands) -> None:
+    report = commands.add_parser(
+        "report",
+        help="leaderboard, figures and a page to explore, from results of lm_eval",
+        description="RESULTS are files that lm_eval wrote, or folders; outcome matrices there are shown too.",
+        allow_abbrev=False,
+    )
+    report.add_argument("results", nargs="+", metavar="RESULTS", help="results of *_passn tasks: files or folders")
+    report.add_argument("-o", "--output", required=True, metavar="DIR", help="the report; an older one is replaced")
+    report.add_argument("--matrix", action="append", default=[], metavar="FILE", help="an outcome matrix (parquet)")
+    report.add_argument(
+        "--separate", action="store_true", help="tables of their own for runs that cannot be compared, not an error"
+    )
+
+
+def add_gate(commands) -> None:
+    gate = commands.add_parser(
+        "gate",
+        help="fail where a run is worse than its baseline",
+        description="FILE is a baseline (sprint-lmeval baseline), or results of lm_eval with --log_samples: a file or "
+        "a folder. Exit status: 0 passed, 1 regressed, 2 not comparable.",
+        allow_abbrev=False,
+    )
+    gate.add_argument("--baseline", required=True, metavar="FILE", help="what the current run is compared with")
+    gate.add_argument("--current", required=True, metavar="FILE", help="the run that is tested")
+    gate.add_argument("--metrics", metavar="LIST", help="such as pass@1,pass@4,maj@16 (default: pass@1,pass@N,mean@N)")
+    gate.add_argument("--alpha", type=float, metavar="P", help="a drop is a regression where its p is below (0.05)")
+    gate.add_argument(
+        "--tolerance", action="append", metavar="[METRIC=]X", help="a drop of X (0.01: a point) is none; alone: no test"
+    )
+    gate.add_argument(
+        "--allow", action="append", default=[], metavar="WHAT", help="task_version, generation, grader, prompts: differ"
+    )
+    gate.add_argument("--json", metavar="FILE", help="everything for machines; replaces the file")
+    gate.add_argument("--github", action="store_true", help="annotations, as where GITHUB_ACTIONS is set")
+
+
+def add_baseline(commands) -> None:
+    baseline = commands.add_parser(
+        "baseline",
+        help="verdicts per question of runs in one small file, for gate",
+        description="It holds no problems, prompts or responses. Several runs may be kept together.",
+        allow_abbrev=False,
+    )
+    baseline.add_argument("results", nargs="+", metavar="RESULTS", help="results of lm_eval with --log_samples")
+    baseline.add_argument("-o", "--output", required=True, metavar="FILE", help="the baseline to write (JSON)")
+    baseline.add_argument("--overwrite", action="store_true", help="replace a baseline that is there")
+
+
+def add_score(commands) -> None:
+    score = commands.add_parser(
+        "score",
+        help="choose one of N stored answers; writes a file of scores beside the samples",
+        description="Nothing is generated. RESULTS as for report; ways of choosing: docs/choosing.md.",
+        allow_abbrev=False,
+    )
+    score.add_argument("results", nargs="+", metavar="RESULTS", help="results of lm_eval with --log_samples")
+    score.add_argument(
+        "--with",
+        dest="ways",
+        required=True,
+        metavar="LIST",
+        help="majority, selector, rpc, reward; several with commas",
+    )
+    score.add_argument("--model_args", metavar="ARGS", help="rpc: the unpruned model, as for `lm_eval --model hf`")
+    score.add_argument("--reward-model", metavar="MODEL", help="reward: folder or hub id of a sequence classifier")
+    score.add_argument("--device", metavar="DEVICE", help="rpc, reward: where the model runs")
+    score.add_argument("--trust-remote-code", action="store_true", help="reward: run model code from the hub")
+
+
 def split_run_options(arguments: list[str]) -> tuple[list[str], list[str]]:
     """Return (our options with their values, everything else in order, which is the harness's)."""
     ours, harness = [], []
@@ -165,6 +240,22 @@ def main(arguments: list[str] | None = None) -> int:
             from sprint_lmeval.train_selector import train_command
 
             print(train_command(options))
+        elif options.command == "report":
+            from sprint_lmeval.report.report_command import report_command
+
+            print(report_command(options))
+        elif options.command == "gate":
+            from sprint_lmeval.report.gate import gate_command
+
+            return gate_command(options)
+        elif options.command == "score":
+            from sprint_lmeval.scoring.score_command import score_command
+
+            print(score_command(options))
+        elif options.command == "baseline":
+            from sprint_lmeval.report.baseline import baseline_command
+
+            print(baseline_command(options))
         elif options.command == "adapters":
             from sprint_lmeval.adapters_command import adapters_command
 

@@ -227,7 +227,7 @@ def run_facts(results: dict, task: str) -> dict:
     of_sprint = ("fingerprint", "architecture", "heads_per_layer", "altered", "chat_template", "prompt_form")
     kept = {name: sprint.get(name) for name in of_sprint}
     return {
-        "model": _model_name(arguments.get("pretrained")),
+        "model": model_name(arguments.get("pretrained")),
         "model_args": {name: value for name, value in arguments.items() if name not in PRIVATE},
         "revision": config.get("model_revision"),
         **kept,
@@ -244,7 +244,7 @@ def run_facts(results: dict, task: str) -> dict:
     }
 
 
-def _model_name(pretrained: object) -> object:
+def model_name(pretrained: object) -> object:
     """A hub id as it is; of a folder its name, since a path tells nothing elsewhere."""
     if type(pretrained) in (int, float):  # the harness reads pretrained=1 as a number
         return str(pretrained)

@@ -61,6 +61,31 @@ ORDER = """
     outcome_files
     outcome_samples
     outcomes
+    report
+    report.statistics
+    report.text
+    report.samples
+    report.facts
+    report.result_files
+    report.runs
+    report.comparable
+    report.rates
+    report.scores
+    report.leaderboard
+    report.figures
+    report.curves
+    report.heads
+    report.head_figures
+    report.readme
+    report.baseline
+    report.gate_metrics
+    report.gate_text
+    report.gate
+    report.page_math
+    report.page_texts
+    report.page_data
+    report.page
+    report.report_command
     pretrained
     fingerprint
     adapters
@@ -93,6 +118,15 @@ ORDER = """
     dry_run
     run_command
     sweep
+    scoring
+    scoring.votes
+    scoring.rpc
+    scoring.redundancy
+    scoring.stored
+    scoring.score_files
+    scoring.likelihoods
+    scoring.rewards
+    scoring.score_command
     adapters_command
     cli
     __main__

@@ -3,15 +3,15 @@
     python results/sprint/tables.py            # rewrites README.md between its marks, and curves.csv, curves.svg
     python results/sprint/tables.py --check    # exit status 1 when README.md or curves.csv are not what the files say
 
-No model and no encoder is needed. Intervals are 95 % bootstrap intervals over questions (4,000 resamplings with a
-fixed seed; a strategy with several seeds is averaged over them within each question first). Differences are paired by
-question. Pass@N of the harness's own runs in `harness/` has to be that of the tables.
+No model and no encoder is needed. Intervals are 95 % bootstrap intervals over questions (as of `sprint-lmeval report`;
+a strategy with several seeds is averaged over them within each question first). Differences are paired by question.
+Pass@N of the harness's own runs in `harness/` has to be that of the tables.
 """
 
-import csv
-import io
 import json
 import sys
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,11 +19,16 @@ import pyarrow.parquet as pq
 
 from sprint_lmeval.metrics import unbiased_pass_at_k
 from sprint_lmeval.outcomes import OutcomeMatrix
+from sprint_lmeval.report.curves import Curve, draw_panels
+from sprint_lmeval.report.figures import new_figure, save_figure
+from sprint_lmeval.report.runs import Run, check_against_results, read_runs
+from sprint_lmeval.report.samples import Question, Samples
+from sprint_lmeval.report.statistics import paired_bootstrap
+from sprint_lmeval.report.text import csv_text, table_text
 
 HERE = Path(__file__).parent
 N = 16
 SHOWN = (1, 2, 4, 8, 16)
-RESAMPLINGS = 4_000
 
 
 class Study:
@@ -38,7 +43,7 @@ class Study:
         self.tokens: dict[str, np.ndarray] = {}  # mean tokens of the first N answers, [N]
         self._ranked()
         self._sampled()
-        self._compare_with_harness()
+        self.harness_runs = list(self.runs())
 
     def _ranked(self) -> None:
         questions = np.arange(len(self.test.questions))[:, None]
@@ -75,38 +80,73 @@ class Study:
         self.tokens[name] = self.tokens.get(name, 0.0) + (tokens - self.tokens.get(name, 0.0)) / (len(seen) + 1)
         seen.append(passed.mean(0))
 
-    def _compare_with_harness(self) -> None:
-        """Stop where a run of the harness gives another Pass@N than the matrix; its file says whose it is."""
+    # ---- the harness's own runs ----
+
+    def runs(self) -> Iterator[Run]:
+        """Runs of the harness with the verdicts that the matrix, the rankings and the samples here give them.
+
+        Stops where a run has another Pass@N than its verdicts; the file's name says whose they are.
+        """
         for file in sorted(self.folder.glob("harness/*.json")):
-            run = json.loads(file.read_text(encoding="utf-8"))
-            ((task, metrics),) = run["results"].items()
-            assert run["n-samples"][task]["effective"] == len(self.test.questions), f"{file}: other questions"
             name, _, number = file.stem.partition("+")
-            found = self.each[name][int(number or 0)]
-            for k in range(1, int(np.isfinite(found).sum()) + 1):
-                written = metrics.get(f"unbiased_pass@{k},first_n", metrics[f"pass@{k},first_n"])
-                assert abs(written - found[k - 1]) < 1e-9, f"{file}: Pass@{k} is {written}, here {found[k - 1]}"
+            (run,) = read_runs([file])
+            run = replace(run, samples=self._samples(file, f"{name}/{number or 0}", run.n))
+            check_against_results(run)
+            yield run
+
+    def _samples(self, file: Path, name: str, n: int) -> Samples:
+        """Verdicts and lengths of one strategy and seed in the form of a samples file."""
+        verdicts, tokens, candidates = self._cells(name)
+        questions = tuple(Question(q.id, q.hash, subject=q.subject or None) for q in self.test.questions)
+        count = len(questions)
+        unknown = np.full(count, np.nan)
+        return Samples(
+            path=file,
+            questions=questions,
+            prompt_hashes=("",) * count,
+            verdicts=verdicts[:, :n].astype(np.int8),
+            truncated=np.full((count, n), -1, np.int8),
+            new_tokens=tokens[:, :n].astype(np.int32),
+            candidates=candidates,
+            answers=[[None] * n] * count,
+            scores=None,
+            majority=unknown,
+            distinct=unknown,
+            exchangeable=name.startswith("sample"),
+            places=(),
+        )
+
+    def _cells(self, name: str) -> tuple[np.ndarray, np.ndarray, list[list[str]] | None]:
+        if name.startswith("sample"):
+            table = pq.read_table(self.folder / "samples.parquet", columns=[name, f"{name} tokens"])
+            return (*(np.array(table[column].to_pylist()) for column in table.column_names), None)
+        names = [str(c) for c in self.test.candidates]
+        if name == "base/0":
+            order = np.full((len(self.test.questions), N), names.index("base"))
+        else:
+            order = np.array(pq.read_table(self.folder / "rankings.parquet", columns=[name])[name].to_pylist())
+        rows = np.arange(len(order))[:, None]
+        candidates = [[names[place] for place in line] for line in order]
+        return self.test.verdicts[rows, order], self.test.new_tokens[rows, order], candidates
 
     # ---- what it says ----
 
     def curves(self) -> str:
         """Return CSV: strategy, N, Pass@N in percent with its interval, tokens spent."""
-        out = io.StringIO()
-        writer = csv.writer(out, lineterminator="\n")
-        writer.writerow(("strategy", "n", "pass", "low", "high", "tokens"))
+        lines: list[list] = [["strategy", "n", "pass", "low", "high", "tokens"]]
         for name, passed in self.passed.items():
             low, high = interval(passed)
             for k in range(int(np.isfinite(passed[0]).sum())):
                 figures = [f"{100 * x:.2f}" for x in (passed[:, k].mean(), low[k], high[k])]
-                writer.writerow((name, k + 1, *figures, f"{self.tokens[name][k]:.1f}"))
-        return out.getvalue()
+                lines.append([name, k + 1, *map(float, figures), float(f"{self.tokens[name][k]:.1f}")])
+        return csv_text(lines)
 
     def text(self) -> str:
         return "\n\n".join([self._pass_table(), self._differences(), self._heads()])
 
     def _pass_table(self) -> str:
         head = ["strategy", "seeds", *(f"Pass@{k}" for k in SHOWN), "tokens for 16", "Pass@16 of each seed"]
-        lines = [head, ["---"] * len(head)]
+        lines = [head]
         for name, passed in self.passed.items():
             low, high = interval(passed)
             mean = passed.mean(0)
@@ -117,17 +157,17 @@ class Study:
             seeds = self.each[name]
             each = ", ".join(f"{100 * s[-1]:.1f}" for s in seeds) if 1 < len(seeds) <= 5 else ""
             lines.append([name, str(len(seeds)), *cells, f"{self.tokens[name][-1]:.0f}", each])
-        return markdown(lines)
+        return table_text(lines)
 
     def _differences(self) -> str:
         head = ["difference in points", *(f"N = {k}" for k in SHOWN)]
-        lines = [head, ["---"] * len(head)]
+        lines = [head]
         for first, second in self.described["compare"]:
             if first in self.passed and second in self.passed:
                 gain = self.passed[first] - self.passed[second]
                 low, high = interval(gain)
                 lines.append([f"{first} − {second}", *(difference(gain, low, high, k - 1) for k in SHOWN)])
-        return markdown(lines)
+        return table_text(lines)
 
     def _heads(self) -> str:
         """Does one pruned head, chosen on the training questions, beat the whole model on the test questions?"""
@@ -150,14 +190,12 @@ class Study:
 
 
 def interval(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the bootstrap interval of the mean over questions, for values [questions, columns]."""
-    draw = np.random.default_rng(0)
-    count = len(values)
-    means = np.empty((RESAMPLINGS, values.shape[1]))
-    for start in range(0, RESAMPLINGS, 500):
-        weights = draw.multinomial(count, np.full(count, 1 / count), size=500)
-        means[start : start + 500] = weights @ values / count
-    return np.percentile(means, 2.5, axis=0), np.percentile(means, 97.5, axis=0)
+    """Return the bootstrap interval of the mean over questions, for values [questions, columns]; nan where unknown."""
+    bounds = np.full((2, values.shape[1]), np.nan)
+    for column in np.flatnonzero(np.isfinite(values).all(0)):
+        found = paired_bootstrap(values[:, column], np.zeros(len(values)))
+        bounds[:, column] = found.low, found.high
+    return bounds[0], bounds[1]
 
 
 def difference(gain: np.ndarray, low: np.ndarray, high: np.ndarray, k: int) -> str:
@@ -167,28 +205,19 @@ def difference(gain: np.ndarray, low: np.ndarray, high: np.ndarray, k: int) -> s
     return f"{sure}{100 * gain[:, k].mean():+.1f}{sure} ({100 * low[k]:+.1f} to {100 * high[k]:+.1f})"
 
 
-def markdown(lines: list[list[str]]) -> str:
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
 def draw(study: Study) -> None:
-    """Write the curves as SVG, told apart by mark and by line as well as by colour."""
-    import matplotlib
-
-    matplotlib.use("svg")
-    matplotlib.rcParams["svg.hashsalt"] = "sprint"
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(figsize=(7.5, 4.8))
-    for number, name in enumerate(n for n in study.described["drawn"] if n in study.passed):
-        style = {"linestyle": ("-", "--", "-.", ":")[number % 4], "marker": "osv^Dx*+P"[number % 9], "markersize": 4}
-        axes.plot(range(1, N + 1), 100 * study.passed[name].mean(0), label=name, **style)
-    axes.set(xlabel="N", ylabel="Pass@N, %", xticks=range(1, N + 1), title=study.described["title"])
-    axes.grid(alpha=0.3)
-    axes.legend(ncols=2, fontsize=8)
-    figure.tight_layout()
-    figure.savefig(study.folder / "curves.svg", metadata={"Date": None})
-    pyplot.close(figure)
+    """Write the curves over N and over tokens, PNG and SVG."""
+    figure, (panels,) = new_figure(10.5, 4.8, 1, 2)
+    curves = []
+    for name in (n for n in study.described["drawn"] if n in study.passed):
+        passed = study.passed[name]
+        known = int(np.isfinite(passed[0]).sum())
+        low, high = (bound[:known] for bound in interval(passed))
+        tokens = study.tokens[name][:known]
+        curves.append(Curve(name, passed[:, :known].mean(0), low, high, tokens, flat=name == "base"))
+    draw_panels(panels, curves, N, {})
+    panels[0].set_title(study.described["title"], loc="left")
+    save_figure(figure, study.folder / "curves")
 
 
 def main(check: bool) -> int:

@@ -1,0 +1,143 @@
+"""Figures of single heads: the paper's Figure 5 (bars against the unpruned line), Figure 2 (violins of the best head's
+gain) and its Tables 1-4 as maps (layer by head, for each subject)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from textwrap import wrap
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from sprint_lmeval.report.figures import COLOURS, MAP, new_figure, shortened
+from sprint_lmeval.report.heads import HeadTable, best_head_gains
+
+BETTER, WORSE, LINE = COLOURS[5], COLOURS[4], COLOURS[6]
+MAX_BARS = 120  # in one line of bars; more layers go into further lines
+MAX_PANELS = 31
+WIDE = 21  # characters of a name under a violin
+FEWEST = 3  # values that a violin is drawn of; fewer are shown as points
+
+
+def bars_figure(table: HeadTable) -> Figure:
+    """Return Figure 5: each head's Pass@1 as a bar from the line of the unpruned model, with its paired interval."""
+    lines = _lines_of_layers(table)
+    figure, axes = new_figure(10.5, 0.9 + 2.6 * len(lines), len(lines), 1)
+    base = 100 * table.base[0]
+    for layers, (panel,) in zip(lines, axes, strict=True):
+        _bars(panel, table, layers, base)
+    low, high = (pick([a[0].get_ylim()[i] for a in axes]) for i, pick in ((0, min), (1, max)))
+    for (panel,) in axes:
+        panel.set_ylim(low, high)
+    figure.suptitle(f"{shortened(table.name)}: Pass@1 of single pruned heads", fontsize=10)
+    axes[0][0].legend(fontsize=7.5, ncols=4, loc="lower right", bbox_to_anchor=(1, 1), frameon=False)
+    return figure
+
+
+def _lines_of_layers(table: HeadTable) -> list[list[int]]:
+    """Places of layers, as many to a line as have room."""
+    size = max(1, MAX_BARS // max(1, len(table.heads)))
+    places = list(range(len(table.layers)))
+    return [places[start : start + size] for start in range(0, len(places), size)]
+
+
+def _bars(panel: Axes, table: HeadTable, layers: Sequence[int], base: float) -> None:
+    cells = [(layer, head) for layer in layers for head in range(len(table.heads))]
+    cells = [cell for cell in cells if not np.isnan(table.rates[0][cell])]
+    rates = np.array([100 * table.rates[0][cell] for cell in cells])
+    gains = rates - base
+    places = np.arange(len(cells))
+    kinds = (("above", gains > 0, BETTER, ""), ("not above", ~(gains > 0), WORSE, "////"))
+    for name, chosen, colour, hatch in (kind for kind in kinds if kind[1].any()):
+        style = {"color": colour, "hatch": hatch, "edgecolor": LINE, "linewidth": 0.4, "label": name}
+        bottom = 0 if np.isnan(base) else base
+        panel.bar(places[chosen], rates[chosen] - bottom, bottom=bottom, **style)
+    errors = np.array([100 * table.intervals[cell] for cell in cells]).reshape(-1, 2)
+    panel.vlines(places, base + errors[:, 0], base + errors[:, 1], color=LINE, linewidth=0.7, label="95 % interval")
+    panel.axhline(base, color=LINE, linestyle="--", linewidth=1.2, label=f"unpruned: {base:.1f} %")
+    panel.set_xticks(places, [f"H{table.heads[head]}" for _, head in cells], rotation=90, fontsize=6.5)
+    panel.set(ylabel="Pass@1, %", xlim=(-0.8, len(cells) - 0.2))
+    for place in range(1, len(cells)):
+        if cells[place][0] != cells[place - 1][0]:
+            panel.axvline(place - 0.5, color="0.7", linewidth=0.8)
+    _name_layers(panel, table, cells)
+
+
+def _name_layers(panel: Axes, table: HeadTable, cells: Sequence[tuple[int, int]]) -> None:
+    for layer in dict.fromkeys(layer for layer, _ in cells):
+        places = [place for place, (of, _) in enumerate(cells) if of == layer]
+        across = panel.get_xaxis_transform()
+        panel.text(np.mean(places), 0.02, f"layer {table.layers[layer]}", ha="center", fontsize=7.5, transform=across)
+
+
+def violins_figure(name: str, gains: dict[str, list[float]]) -> Figure:
+    """Return Figure 2: a violin, its points and its median for each entry, in percentage points."""
+    figure, ((panel,),) = new_figure(max(5.0, 1.8 + 1.2 * len(gains)), 4.2)
+    for place, values in enumerate(gains.values()):
+        values = 100 * np.array(values)
+        if len(values) >= FEWEST and np.ptp(values) > 0:
+            for body in panel.violinplot(values, [place], widths=0.8, showextrema=False)["bodies"]:
+                body.set(facecolor=COLOURS[5], edgecolor=LINE, alpha=0.5, linewidth=0.8)
+        beside = place + 0.16 * (np.arange(len(values)) % 3 - 1) * (len(values) > 1)
+        panel.plot(beside, values, linestyle="", marker="o", markersize=3, color=COLOURS[0])
+        panel.hlines(np.median(values), place - 0.25, place + 0.25, color=LINE, linewidth=1.8)
+    panel.axhline(0, color=LINE, linestyle="--", linewidth=1)
+    names = ["\n".join([*wrap(shortened(of), WIDE), f"({len(values)})"]) for of, values in gains.items()]
+    panel.set_xticks(range(len(gains)), names, fontsize=7.5)
+    panel.set(ylabel="best head of a layer − unpruned, points")
+    panel.set_title(shortened(name), loc="left")
+    panel.grid(axis="y", alpha=0.3)
+    return figure
+
+
+def maps_figure(table: HeadTable) -> Figure:
+    """Return Tables 1-4 as maps: gain over the unpruned model, layer by head; + marks what is above it."""
+    shown = range(min(len(table.subjects), MAX_PANELS))
+    columns = min(3, len(shown))
+    rows = -(-len(shown) // columns)
+    tall = 0.8 + 0.21 * len(table.layers)
+    figure, axes = new_figure(max(4.5, 3.6 * columns), max(2.6, tall * rows + 0.5), rows, columns)
+    panels = [panel for line in axes for panel in line]
+    values = 100 * (table.rates if np.isnan(table.base).all() else table.gains)
+    low, high = np.nanpercentile(values, 20), np.nanmax(values)  # a few ruinous heads would take all of the scale
+    for number, panel in enumerate(panels):
+        if number not in shown:
+            panel.set_axis_off()
+            continue
+        drawn = panel.imshow(values[number], cmap=MAP, vmin=low, vmax=high, aspect="auto", interpolation="nearest")
+        _mark(panel, table, number, (low + high) / 2)
+    label = "Pass@1, %" if np.isnan(table.base).all() else "gain, points"
+    figure.colorbar(drawn, ax=panels, label=label, shrink=0.8, extend="min" if np.nanmin(values) < low else "neither")
+    figure.suptitle(f"{shortened(table.name)}: layer by head", fontsize=10)
+    return figure
+
+
+def _mark(panel: Axes, table: HeadTable, subject: int, middle: float) -> None:
+    gains = table.gains[subject]
+    size = 7 if len(table.heads) <= 16 else 4.5
+    for layer, head in np.argwhere(gains > 0):
+        dark = 100 * gains[layer, head] < middle
+        panel.text(head, layer, "+", ha="center", va="center", fontsize=size, color="white" if dark else "black")
+    for layer, head in np.argwhere(np.isnan(gains) & np.isnan(table.rates[subject])):
+        panel.text(head, layer, "·", ha="center", va="center", fontsize=size, color="0.5")
+    step = max(1, len(table.heads) // 12)
+    panel.set_xticks(range(0, len(table.heads), step), table.heads[::step], fontsize=7)
+    step = max(1, len(table.layers) // 12)
+    panel.set_yticks(range(0, len(table.layers), step), table.layers[::step], fontsize=7)
+    base = table.base[subject]
+    unpruned = "" if np.isnan(base) else f", {100 * base:.0f} %"
+    panel.set_title(f"{shortened(table.subjects[subject])} ({table.counts[subject]}{unpruned})", fontsize=8)
+    panel.set(xlabel="head", ylabel="layer")
+    for spine in panel.spines.values():
+        spine.set_visible(False)
+
+
+def layer_gains(tables: Sequence[HeadTable]) -> dict[str, list[float]]:
+    """Return, for each matrix, the gains of all its subject-layer pairs, as the paper's Figure 2 has them by model."""
+    found = {}
+    for table in tables:
+        gains = best_head_gains(table)
+        named = {subject: values for subject, values in gains.items() if subject != "all"} or gains
+        found[table.name] = [value for values in named.values() for value in values]
+    return {name: values for name, values in found.items() if values}

@@ -1,0 +1,77 @@
+// Heat map of single pruned heads, layer by head, by subject, from outcome matrices.
+
+const MEASURES = [
+  { name: "gain over the whole model, points", gain: true },
+  { name: "Pass@1, %", gain: false },
+];
+
+function pointsOf(rates, base) {
+  return rates.map((row) => row.map((rate) => (rate === null ? null : 100 * (rate - base))));
+}
+
+function colorsOf(names) {
+  return names.map((name, place) => [place / (names.length - 1), color(name)]);
+}
+
+// Gains have zero in the middle, in the colour of the page.
+function scaleOf(values, gain) {
+  const known = values.flat().filter((value) => value !== null);
+  if (!gain) return { zmin: Math.min(...known), zmax: Math.max(...known), colorscale: colorsOf(["low", "high"]) };
+  const most = Math.max(...known.map(Math.abs), 0.1);
+  return { zmin: -most, zmax: most, colorscale: colorsOf(["worse", "panel", "better"]) };
+}
+
+function headsTrace(values, matrix, gain) {
+  return {
+    type: "heatmap",
+    x: matrix.heads.map((head) => `H${head}`),
+    y: matrix.layers.map((layer) => `L${layer}`),
+    z: values,
+    ...scaleOf(values, gain),
+    xgap: 1,
+    ygap: 1,
+    hoverongaps: false,
+    colorbar: { thickness: 12, outlinewidth: 0, ticksuffix: gain ? "" : " %" },
+    hovertemplate: `%{y}%{x}: <b>%{z:${gain ? "+" : ""}.1f}</b> ${gain ? "points" : "%"}<extra></extra>`,
+  };
+}
+
+function headsNote(matrix, place) {
+  const base = matrix.base[place];
+  const whole = base === null ? "" : `The whole model solves ${percent(base)} % of these ${matrix.counts[place]} questions. `;
+  return whole + (matrix.left_out ? `${matrix.left_out} candidates that prune several heads are not shown.` : "");
+}
+
+function startHeads(core) {
+  const matrix = () => core.matrices[byId("heads-matrix").value];
+  let measures = MEASURES;
+
+  function chooseMatrix() {
+    options(byId("heads-subject"), matrix().subjects, (subject, place) => `${subject} (${matrix().counts[place]})`);
+    measures = MEASURES.filter((measure) => !measure.gain || matrix().base.every((base) => base !== null));
+    options(byId("heads-measure"), measures, (measure) => measure.name);
+    draw();
+  }
+
+  function draw() {
+    const place = Number(byId("heads-subject").value);
+    const measure = measures[byId("heads-measure").value];
+    const values = pointsOf(matrix().rates[place], measure.gain ? matrix().base[place] : 0);
+    const trace = headsTrace(values, matrix(), measure.gain);
+    const axes = {
+      xaxis: { type: "category", showgrid: false, title: { text: "pruned head" } },
+      yaxis: { type: "category", showgrid: false, autorange: "reversed", title: { text: "layer" } },
+    };
+    byId("heads-chart").style.height = `${Math.max(220, 90 + 24 * trace.y.length)}px`;
+    Plotly.react(byId("heads-chart"), [trace], { ...chartLayout(axes), plot_bgcolor: color("none-back") }, CHART);
+    const rows = values.map((row, layer) => [trace.y[layer], ...row.map((value) => value?.toFixed(1) ?? "–")]);
+    byId("heads-values").replaceChildren(simpleTable(measure.name, ["", ...trace.x], rows));
+    byId("heads-note").textContent = headsNote(matrix(), place);
+  }
+
+  options(byId("heads-matrix"), core.matrices, (one) => one.label);
+  byId("heads-matrix").addEventListener("change", chooseMatrix);
+  ["heads-subject", "heads-measure"].forEach((id) => byId(id).addEventListener("change", draw));
+  themeListeners.push(draw);
+  chooseMatrix();
+}

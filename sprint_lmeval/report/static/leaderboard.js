@@ -1,0 +1,56 @@
+// The leaderboard: a DataTable of the rows, with one selection for each column of names.
+
+function shown(value, column) {
+  if (value == null) return "–";
+  if (column.kind === "percent") return percent(value);
+  if (column.kind === "points") return `${value < 0 ? "" : "+"}${value.toFixed(1)}`;
+  if (column.kind === "number") return value.toLocaleString("en", { minimumFractionDigits: column.digits, maximumFractionDigits: column.digits });
+  return String(value);
+}
+
+// DataTables sets strings as markup, and nodes as they are: cells are given as nodes, searched escaped, sorted by value.
+function cellOf(column) {
+  return (value, type) => {
+    if (type === "display") return el("span", {}, shown(value, column));
+    if (type === "filter") return escaped(shown(value, column));
+    return value == null ? (column.kind === "text" ? "" : -Infinity) : value;
+  };
+}
+
+function headOf(columns) {
+  const cell = (column) => el("th", { scope: "col", title: column.meaning }, column.label);
+  return el("thead", {}, el("tr", {}, ...columns.map(cell)));
+}
+
+function addFilter(table, column, place, values) {
+  const select = el("select", { id: `filter-${place}` });
+  options(select, ["all", ...values]);
+  select.addEventListener("change", () => {
+    const chosen = values[select.value - 1];
+    table.column(place).search(chosen === undefined ? "" : (text) => text === chosen).draw();
+  });
+  byId("leaderboard-search").parentElement.before(el("label", {}, column.label, select));
+}
+
+function startLeaderboard(DataTable, { columns, rows }) {
+  byId("leaderboard-table").append(headOf(columns));
+  const table = new DataTable(byId("leaderboard-table"), {
+    data: rows,
+    columns: columns.map((column) => ({
+      render: cellOf(column),
+      type: column.kind === "text" ? "string" : "num",
+      className: column.kind === "text" ? "text" : "number",
+      orderSequence: column.kind === "text" ? ["asc", "desc"] : ["desc", "asc"],
+    })),
+    order: [],
+    pageLength: 25,
+    lengthMenu: [10, 25, 50, { label: "all", value: -1 }],
+    layout: { topStart: null, topEnd: null, bottomStart: "info", bottomEnd: rows.length > 25 ? "paging" : null },
+    language: { info: "_TOTAL_ of _MAX_ runs", infoFiltered: "", infoEmpty: "no run", zeroRecords: "No run fits." },
+  });
+  byId("leaderboard-search").addEventListener("input", (event) => table.search(event.target.value).draw());
+  columns.forEach((column, place) => {
+    const values = [...new Set(rows.map((row) => row[place]))].filter((value) => value != null);
+    if (column.filter && values.length > 1) addFilter(table, column, place, values.map(String));
+  });
+}
