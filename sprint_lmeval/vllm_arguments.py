@@ -87,8 +87,12 @@ def telling(given: dict) -> dict:
     return {name: value for name, value in given.items() if name not in left_out and value is not None}
 
 
-def refuse_without_lora(arguments: dict) -> None:
-    """Raise InputError where vLLM's own model of this architecture takes no adapters."""
+def modules_in_vllm(arguments: dict, modules: list[str]) -> list[str]:
+    """Return what vLLM calls modules of a transformers model.
+
+    Raises:
+        InputError: vLLM has no model of this architecture, or one that takes no adapters.
+    """
     from vllm import EngineArgs
     from vllm.model_executor.models.interfaces import supports_lora
 
@@ -103,3 +107,5 @@ def refuse_without_lora(arguments: dict) -> None:
         raise InputError(
             f"vLLM serves {architecture} without LoRA adapters, which pruned heads are there: use hf-pruned-bon"
         )
+    renaming = getattr(found, "hf_to_vllm_mapper", None)
+    return renaming.get_rename_mapper().apply_list(modules) if renaming is not None else modules

@@ -235,7 +235,8 @@ def test_the_command_writes_and_says_how_to_serve(tmp_path, capsys):
     assert main(["adapters", "tiny", "--candidates", "base:L1H2:L0H0+L2H7", "-o", str(folder)]) == 0
     said = capsys.readouterr().out
     assert said.startswith(f"2 adapters of rank 32 in {folder} (base needs none)\n")
-    assert "--enable-lora --max-lora-rank 32 --lora-target-modules o_proj --max-loras 2 --max-cpu-loras 2" in said
+    modules = " ".join(f"model.layers.{layer}.self_attn.o_proj" for layer in range(3))
+    assert f"--max-lora-rank 32 --lora-target-modules {modules} --max-loras 2 --max-cpu-loras 2" in said
     assert f"--lora-modules L0H0+L2H7={folder}/L0H0+L2H7 L1H2={folder}/L1H2" in said
     assert sorted(path.name for path in folder.iterdir()) == ["L0H0+L2H7", "L1H2"]
     assert main(["adapters", "tiny", "--layers", "1-3", "-o", str(folder)]) == 0
