@@ -34,16 +34,20 @@ class AdapterCache:
             raise InputError(f"max_lora_rank={rank} given, these candidates need {needed}: leave it out")
         self.rank = rank or needed
         self.count = len(set(candidates) - {BASE})
+        self.layers = sorted({layer for candidate in candidates for layer, _ in candidate.heads})
         self.modules = pruned_modules(maker.layout, candidates)
         self._temporary = None if folder else _temporary_folder()
         self.folder = Path(folder).expanduser().absolute() if folder else Path(self._temporary.name)
         self._numbers: dict[Candidate, int] = {}
 
     def path(self, candidate: Candidate) -> Path:
-        """Return the folder of a candidate's adapter, made now where it is missing."""
+        """Return the folder of a candidate's adapter, made now where it is missing; of `base` one of zeros."""
         folder = self.folder / adapter_name(candidate)
         if candidate not in self._numbers:
-            self.maker.write(candidate, folder, self.rank)
+            if candidate == BASE:
+                self.maker.write_nothing(folder, self.rank, self.layers[0])
+            else:
+                self.maker.write(candidate, folder, self.rank)
             self._numbers[candidate] = len(self._numbers) + 1
         return folder
 
@@ -53,17 +57,17 @@ class AdapterCache:
 
     @property
     def made(self) -> int:
-        """How many were asked for so far."""
-        return len(self._numbers)
+        """How many candidates asked for theirs so far."""
+        return len(self._numbers.keys() - {BASE})
 
     def engine_arguments(self, given: dict) -> dict:
         """Return vLLM's arguments for these adapters; what the user gave counts."""
-        at_once = int(given.get("max_loras") or min(LOADED_AT_ONCE, self.count))
+        at_once = int(given.get("max_loras") or min(LOADED_AT_ONCE, self.count + 1))
         return {
             "enable_lora": True,
             "max_lora_rank": self.rank,
             "max_loras": at_once,
-            "max_cpu_loras": int(given.get("max_cpu_loras") or max(at_once, min(self.count, KEPT_IN_MEMORY))),
+            "max_cpu_loras": int(given.get("max_cpu_loras") or max(at_once, min(self.count + 1, KEPT_IN_MEMORY))),
             "lora_target_modules": self.modules,
         }
 

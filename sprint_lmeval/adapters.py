@@ -77,9 +77,19 @@ class AdapterMaker:
         Raises:
             InputError: a head that the model has not, another adapter in the folder, a full or read-only disk.
         """
-        tensors = self.tensors(candidate, rank)
+        layers = sorted({layer for layer, _ in candidate.heads})
+        return self._write(self.tensors(candidate, rank), layers, folder, overwrite)
+
+    def write_nothing(self, folder: Path, rank: int, layer: int) -> bool:
+        """Write an adapter of zeros at one layer: the unpruned model, for an engine that needs an adapter in every row."""
+        tensors = {
+            name: torch.zeros_like(tensor) for name, tensor in self.tensors(Candidate(((layer, 0),)), rank).items()
+        }
+        return self._write(tensors, [layer], folder, overwrite=False)
+
+    def _write(self, tensors: dict[str, torch.Tensor], layers: list[int], folder: Path, overwrite: bool) -> bool:
         rank = next(iter(tensors.values())).shape[0]
-        content = {CONFIG_FILE: self._config(candidate, rank), WEIGHTS_FILE: save(tensors, {"format": "pt"})}
+        content = {CONFIG_FILE: self._config(layers, rank), WEIGHTS_FILE: save(tensors, {"format": "pt"})}
         try:
             there = _read(folder, content)
             if there == content:
@@ -140,8 +150,7 @@ class AdapterMaker:
             self._last = (number, weight)
         return self._last[1]
 
-    def _config(self, candidate: Candidate, rank: int) -> bytes:
-        layers = sorted({layer for layer, _ in candidate.heads})
+    def _config(self, layers: list[int], rank: int) -> bytes:
         config = {
             "peft_type": "LORA",
             "task_type": "CAUSAL_LM",

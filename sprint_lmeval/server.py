@@ -124,7 +124,9 @@ class ServerPrunedBestOfN(EngineModel, TokenizerModel):
 
     def _served(self, max_length: int | None) -> tuple[str, int]:
         """Return the server's name of the unpruned model and how many tokens it has room for."""
-        whole = [card for card in self._server.models() if not card.get("parent") and isinstance(card.get("id"), str)]
+        cards = [card for card in self._server.models() if isinstance(card.get("id"), str)]
+        self._listed = {card["id"] for card in cards if card.get("parent")}
+        whole = [card for card in cards if not card.get("parent")]
         if not whole:
             raise InputError(f"the server at {self._server.url} lists no model: start it with one")
         card = whole[0]
@@ -190,7 +192,9 @@ class ServerPrunedBestOfN(EngineModel, TokenizerModel):
         }
 
     def _name(self, candidate: Candidate) -> str:
-        return self._base if candidate == BASE else str(candidate)
+        """On a CPU vLLM 0.32 gives rows without an adapter that of its last slot: `base` has one of zeros if it can."""
+        plain = candidate == BASE and not (self._pruned() and (self._adapters or str(BASE) in self._listed))
+        return self._base if plain else str(candidate)
 
     def _scores(self, tokens: list[int], candidate: Candidate) -> list[float]:
         """Return the log-probability of each token but the first under a candidate."""

@@ -194,8 +194,9 @@ class VLLMPrunedBestOfN(EngineModel, VLLM):
     def _lora(self, candidate: Candidate):
         from vllm.lora.request import LoRARequest
 
-        if candidate == BASE:
+        if candidate == BASE and not (self._adapters and current_platform.is_cpu()):
             return None
+        # On a CPU vLLM 0.32 gives rows without an adapter that of its last slot: there `base` has one of zeros.
         path = self._adapters.path(candidate)
         return LoRARequest(str(candidate), self._adapters.number(candidate), str(path))
 

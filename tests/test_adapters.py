@@ -101,6 +101,16 @@ def test_zeros_up_to_the_rank_change_nothing(tmp_path):
     assert (logits(wrapped, ids) - hooked).abs().max() < 1e-4
 
 
+def test_an_adapter_of_zeros_is_the_unpruned_model(tmp_path):
+    model = transformers.AutoModelForCausalLM.from_pretrained(MODEL_FOLDER, dtype=torch.float32)
+    ids = tokens(model)
+    plain = logits(model, ids)
+    assert AdapterMaker("tiny").write_nothing(tmp_path / "base", 64, 1)
+    wrapped = peft.PeftModel.from_pretrained(model, tmp_path / "base")
+    assert wrapped.peft_config["default"].r == 64
+    assert torch.equal(logits(wrapped, ids), plain)
+
+
 def test_ranks_for_engines():
     layout = AdapterMaker("tiny").layout  # head_dim 32
     heads = [Candidate(tuple((2, head) for head in range(n))) for n in range(9)]

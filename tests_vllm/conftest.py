@@ -12,7 +12,8 @@ os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
 
 ENGINE = {"dtype": "float32", "enforce_eager": True, "max_num_batched_tokens": 512, "max_model_len": 512}
 ENGINE |= {"max_num_seqs": 64}
-SIXTEEN = "base:L0H0:L1H2:L3H4:L0H0+L2H7:L1H0+L1H3+L1H5+L2H1:L2H0:L2H1:L2H2:L2H3:L3H0:L3H1:L3H2:L3H3:L1H6+L1H7:L0H5"
+# base behind adapters that fill every slot of the engine
+SIXTEEN = "L2H4:L0H0:L1H2:L3H4:L0H0+L2H7:L1H0+L1H3+L1H5+L2H1:L2H0:L2H1:L2H2:L2H3:L3H0:L3H1:L3H2:L3H3:L1H6+L1H7:base"
 
 
 @pytest.fixture(scope="session")

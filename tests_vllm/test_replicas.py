@@ -33,4 +33,4 @@ def test_two_replicas_share_the_rows(cluster, reference, tmp_path, monkeypatch):
     assert dealt == [(64, 32)]
     info = lm.get_model_info()["sprint"]
     assert info["engine"]["data_parallel_size"] == 2 and info["engine"]["adapters"] == 15
-    assert len(list(tmp_path.iterdir())) == 15
+    assert len(list(tmp_path.iterdir())) == 16, "base has one of zeros on a CPU"
