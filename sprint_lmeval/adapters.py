@@ -81,11 +81,10 @@ class AdapterMaker:
         return self._write(self.tensors(candidate, rank), layers, folder, overwrite)
 
     def write_nothing(self, folder: Path, rank: int, layer: int) -> bool:
-        """Write an adapter of zeros at one layer: the unpruned model, for an engine that needs an adapter in every row."""
-        tensors = {
-            name: torch.zeros_like(tensor) for name, tensor in self.tensors(Candidate(((layer, 0),)), rank).items()
-        }
-        return self._write(tensors, [layer], folder, overwrite=False)
+        """Write an adapter of zeros at one layer: the unpruned model, for an engine that wants one in every row."""
+        like = self.tensors(Candidate(((layer, 0),)), rank)
+        zeros = {name: torch.zeros_like(tensor) for name, tensor in like.items()}
+        return self._write(zeros, [layer], folder, overwrite=False)
 
     def _write(self, tensors: dict[str, torch.Tensor], layers: list[int], folder: Path, overwrite: bool) -> bool:
         rank = next(iter(tensors.values())).shape[0]
