@@ -9,11 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sprint_lmeval.hf import HFPrunedBestOfN
 from sprint_lmeval.outcomes import OutcomeMatrix
-from sprint_lmeval.response_text import ResponseText
 from tests_vllm.conftest import ENGINE
-from tests_vllm.ties import compare
 
 ON_VLLM = ",".join(["pretrained=tiny", *(f"{name}={value}" for name, value in ENGINE.items())])
 SWEEP = "--tasks tiny_train_passn --layers 1,3 --questions 6 --seed 3"
@@ -90,43 +87,3 @@ def test_a_mistake_is_one_sentence(arguments, said, tmp_path):
     command = ["lm_eval", "--model", "vllm-pruned-bon", "--model_args", arguments, "--tasks", "tiny_passn"]
     last = ran(command, tmp_path, expected=1).stderr.strip().splitlines()[-1]
     assert last.startswith("error: ") and said in last
-
-
-# ---- a real model on real problems, where they are ----
-
-FOUR = "head_masks=base:L5H0:L10H3:L5H0+L10H3"
-MODEL = Path(os.environ.get("SPRINT_MODELS", "~/.cache/sprint-models")).expanduser() / "smollm2-135m-instruct"
-
-
-@pytest.mark.skipif(not MODEL.is_dir(), reason=f"no {MODEL} (SPRINT_MODELS)")
-@pytest.mark.skipif("SPRINT_DATA_DIR" not in os.environ, reason="no GSM8K (SPRINT_DATA_DIR)")
-def test_smollm2_on_four_problems_of_gsm8k(tmp_path):
-    on_vllm = ON_VLLM.replace("tiny", str(MODEL)).replace("max_model_len=512", "max_model_len=1024")
-    options = "--tasks gsm8k_passn --limit 4 --apply_chat_template --log_samples --gen_kwargs max_gen_toks=128".split()
-    found = {}
-    for model, given in (("hf", f"pretrained={MODEL},dtype=float32,{FOUR}"), ("vllm", f"{on_vllm},{FOUR}")):
-        command = ["sprint-lmeval", "run", "-n", 4, "--model", f"{model}-pruned-bon", "--model_args", given, *options]
-        ran([*command, "--output_path", model], tmp_path)
-        (samples,) = (tmp_path / model).rglob("samples_*.jsonl")
-        rows = [json.loads(line) for line in samples.read_text().splitlines()]
-        found[model] = responses(sorted(rows, key=lambda row: row["doc_id"]))
-    prompts = [prompt for prompt, _ in found["hf"]]
-    assert prompts == [prompt for prompt, _ in found["vllm"]] and len(prompts) == 16
-    reference = HFPrunedBestOfN(str(MODEL), dtype="float32", device="cpu", strategy="base")
-    result = compare(reference, prompts, *([response for _, response in found[model]] for model in ("hf", "vllm")))
-    print(f"{result.equal} of 16 texts of SmolLM2 equal, margins of the others: {result.margins}")
-    result.check(16, least=0.5)
-
-
-def responses(rows: list[dict]) -> list[tuple[str, ResponseText]]:
-    """Return prompt and response of every candidate from the rows of a samples file."""
-    return [
-        (
-            row["arguments"]["gen_args_0"]["arg_0"],
-            ResponseText(text, candidate=candidate, truncated=truncated, new_tokens=tokens),
-        )
-        for row in rows
-        for text, candidate, truncated, tokens in zip(
-            row["resps"][0], row["candidates"], row["truncated_rows"], row["new_tokens"], strict=True
-        )
-    ]
