@@ -8,6 +8,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 VLLM_VENV ?= .venv-vllm
+TESTS_VLLM ?= tests_vllm
 JOBS ?= 2
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
@@ -41,7 +42,7 @@ test: $(READY)
 	$(OFFLINE) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile $(TESTS)
 
 test-vllm: $(VLLM_READY)
-	$(OFFLINE) OMP_NUM_THREADS=1 PATH="$(abspath $(VLLM_VENV))/bin:$$PATH" python -m pytest -q -rs tests_vllm $(TESTS_VLLM)
+	$(OFFLINE) OMP_NUM_THREADS=1 PATH="$(abspath $(VLLM_VENV))/bin:$$PATH" python -m pytest -q -rs $(TESTS_VLLM)
 
 lint: $(READY)
 	$(BIN)/ruff check .
