@@ -217,6 +217,8 @@ def split_run_options(arguments: list[str]) -> tuple[list[str], list[str]]:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns the exit status."""
+    if hasattr(sys.stdout, "reconfigure"):  # a name without letters in the terminal's encoding is escaped, no crash
+        sys.stdout.reconfigure(errors="backslashreplace")
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     ours, harness = split_run_options(arguments[1:]) if arguments[:1] == ["run"] else (arguments[1:], [])
     if arguments[:1] == ["sweep"]:

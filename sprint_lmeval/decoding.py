@@ -1,30 +1,30 @@
 """Decoding of many (prompt, candidate) rows in few forward passes; the text of each is its own.
 
-One pool of rows is in flight. A finished row's place is taken by the next one at once, so no batch waits for its
-longest row. Each pass verifies guesses taken from what siblings have written (`drafts.py`); prompts and the common part
-of a question's answers are read together (`shared_reading.py`).
+One pool of rows is in flight, as many as their keys and values leave room for. A finished row's place is taken by the
+next one at once, so no batch waits for its longest row. Each pass verifies guesses taken from what siblings have
+written (`drafts.py`); prompts and the common part of a question's answers are read together (`shared_reading.py`).
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 
 from transformers import PreTrainedTokenizerBase
 
-from sprint_lmeval.drafts import LONGEST_DRAFT, Record, Siblings, worthwhile
+from sprint_lmeval.drafts import LONGEST_DRAFT, Record, Siblings, most_worthwhile, worthwhile
 from sprint_lmeval.passes import Passes
 from sprint_lmeval.question_rows import ActiveRow, Ends, Question
-from sprint_lmeval.row_cache import Parts
+from sprint_lmeval.row_cache import Parts, copied, up_to_growth
 from sprint_lmeval.rows import Response, Row, Settings, response_of
-from sprint_lmeval.shared_reading import Choose, SharedReading, agreeing
+from sprint_lmeval.shared_reading import Choose, Group, SharedReading, agreeing
 
-WORTH_FOLLOWING = 2  # rows of a question beside the leading one, from which on its text is read along
 EARLY = 32  # tokens of an unfinished leading answer from which on followers may begin, where places are free
 
 
 class Pool:
-    """Rows in flight, at most `rows` of them."""
+    """Rows in flight: at most `rows` of them, and no more than the device's rule for keys and values allows."""
 
     def __init__(
         self,
@@ -37,14 +37,15 @@ class Pool:
         choose: Choose,
     ) -> None:
         self.passes, self.tokenizer, self.settings, self.end_tokens = passes, tokenizer, settings, end_tokens
-        self.waiting, self.followed = deque(questions), deque()
+        self.waiting, self.followed = deque(questions), []
         self.ends = Ends(tokenizer, end_tokens, settings.until, settings.max_new_tokens)
         self.choose = choose
         self.reading = SharedReading(passes, choose, self.ends, questions)
         self.leading: list[Question] = []
         self.active: list[ActiveRow] = []
         self.parked: deque[tuple[ActiveRow, Parts]] = deque()
-        self.rows, self.cache = rows, passes.cache(rows)
+        self.rows, self.cache = rows, passes.cache(0, passes.rules.cache_bytes)
+        self.longest = 0  # new tokens of any row so far
         self.record = Record()
 
     def run(self) -> Iterator[tuple[Row, Response]]:
@@ -63,43 +64,86 @@ class Pool:
         """Fill free places; yield rows that were finished by reading along."""
         while len(self.active) < self.rows:
             if self.parked:
-                row, parts = self.parked.popleft()
-                self.cache.put(len(self.active), parts, row.places)
-                self.active.append(row)
+                if not self._fits(self.parked[0][0]):
+                    return
+                self._admit(*self.parked.popleft())
                 continue
-            group = self._next_group()
-            if group is None:
+            groups = self._next_reading()
+            if not groups:
                 return
-            question, rows, leads = group
-            for row, parts in self.reading.read(question, rows):
-                if leads:
-                    question.leader = row
-                    self.leading.append(question)
+            for row, parts in self.reading.read(groups):
+                if row.question.rows and row.question.leader is None:
+                    row.question.leader = row
+                    self.leading.append(row.question)
                 if row.finished:
                     self._note_finished(row)
                     yield row
+                elif self._fits(row):
+                    self._admit(row, parts)
                 else:
-                    self.parked.append((row, parts))
-            if not question.rows:
-                question.trunk = None
+                    self.parked.append((row, copied(parts, self.reading.shared_layers)))
+            for question, _ in groups:
+                if not question.rows:
+                    question.trunk = None
 
-    def _next_group(self) -> tuple[Question, list[Row], bool] | None:
-        """Return what is read next: followers of a leading answer that is there, else the lead of a new question."""
-        while self.followed and not self.followed[0].rows:
-            self.followed.popleft()
+    def _most_rows(self, places: int) -> int:
+        room = self.passes.rules.cache_bytes // max(1, places * self.reading.bytes_per_place)
+        return max(1, min(self.rows, room))
+
+    def _fits(self, row: ActiveRow) -> bool:
+        return len(self.active) < self._most_rows(self._places([*self.active, row]))
+
+    def _places(self, rows: list[ActiveRow]) -> int:
+        """Return how many places rows need that may become as long as the longest so far."""
+        self.longest = max(self.longest, *(row.count for row in rows))
+        limit = max(len(row.question.prompt) for row in rows) + self.settings.max_new_tokens
+        return up_to_growth(min(limit, limit - self.settings.max_new_tokens + self.longest + LONGEST_DRAFT + 1))
+
+    def _admit(self, row: ActiveRow, parts: Parts) -> None:
+        count, places = len(self.active), self._places([*self.active, row])
+        if count >= self.cache.rows or places > self.cache.places:
+            self.cache.resize(self._most_rows(places), places, kept=count)
+        self.cache.put(count, parts, row.places)
+        self.active.append(row)
+
+    def _make_room(self, width: int) -> None:
+        """Have room for `width` more tokens in each row; where rows have grown too long for it, the last ones wait."""
+        needed = max(row.places for row in self.active) + width
+        if needed <= self.cache.places:
+            return
+        places = up_to_growth(max(needed, self._places(self.active)))
+        rows = self._most_rows(places)
+        while len(self.active) > rows:
+            row = self.active.pop()
+            self.parked.appendleft((row, copied(self.cache.take(len(self.active), row.places))))
+        self.cache.resize(rows, places, kept=len(self.active))
+
+    def _next_reading(self) -> list[Group]:
+        """Take what is read next: followers of leading answers that are there, else the leads of new questions."""
+        self.followed = [question for question in self.followed if question.rows]
         if self.followed:
-            return self.followed[0], self.followed[0].next_group(), False
+            return self._together(self.followed, Question.next_group)
         if self.waiting:
-            question = self.waiting.popleft()
-            if len(question.rows) > WORTH_FOLLOWING:
-                return question, [question.rows.pop(0)], True
-            rows, question.rows = question.rows, []
-            return question, rows, False
-        begun = [q for q in self.leading if q.rows and len(q.lead) >= EARLY]
-        if begun:  # better than an empty place: followers that will not know the lead's end
-            question = max(begun, key=lambda q: len(q.lead))
-            return question, question.next_group(), False
-        return None
+            free = max(1, self._most_rows(self.cache.places) - len(self.active))
+            groups = self._together(list(islice(self.waiting, free)), Question.first_group)
+            for _ in groups:
+                self.waiting.popleft()
+            return groups
+        # Better than an empty place: followers that will not know the lead's end.
+        begun = [question for question in self.leading if question.rows and len(question.lead) >= EARLY]
+        return self._together(sorted(begun, key=lambda q: -len(q.lead)), Question.next_group)
+
+    def _together(self, questions: Sequence[Question], group_of: Callable[[Question], list[Row]]) -> list[Group]:
+        """Take a group of rows of the first questions, as many as one reading takes."""
+        groups: list[Group] = []
+        for question in questions:
+            group = question, group_of(question)
+            if groups and not self.reading.fits_together([*groups, group]):
+                break
+            groups.append(group)
+        for question, rows in groups:
+            question.take(rows)
+        return groups
 
     def _note_finished(self, row: ActiveRow) -> None:
         if row is row.question.leader:
@@ -117,6 +161,8 @@ class Pool:
     def _step(self) -> list[ActiveRow]:
         """Advance every row in flight by at least one token; returns those that are finished."""
         drafts = self._drafts()
+        self._make_room(1 + LONGEST_DRAFT)
+        drafts = drafts[: len(self.active)]
         width = 1 + max(len(guessed) for guessed, _ in drafts)
         tokens = [
             [row.written[-1], *guessed, *[0] * (width - 1 - len(guessed))]
@@ -132,14 +178,14 @@ class Pool:
         return self._leaving()
 
     def _drafts(self) -> list[tuple[list[int], list[int]]]:
-        chances = self.record.chances()
-        rows, free = len(self.active), self.passes.free_tokens
-        if max(chances.values()) <= rows / (free + rows):  # then even a sure second token costs more than it brings
+        chances, free = self.record.chances(), self.passes.rules.free_tokens
+        rows = len(self.active)
+        longest = min(most_worthwhile(rows, chances, free), self.passes.most_logits(rows) - 1)
+        if longest <= 0:
             return [([], [])] * rows
-        longest = min(LONGEST_DRAFT, self.passes.most_logits(rows) - 1)
         limit = self.settings.max_new_tokens
         drafts = [
-            row.question.siblings.guess(row.written, min(longest, limit - len(row.new) - 1), chances)
+            row.question.siblings.guess(row.written, min(longest, limit - row.count - 1), chances)
             for row in self.active
         ]
         count = worthwhile([orders for _, orders in drafts], chances, free)
@@ -148,6 +194,7 @@ class Pool:
     def _leaving(self) -> list[ActiveRow]:
         """Take finished rows out; the last rows move into their places."""
         finished = [row for row in self.active if row.finished]
+        self.cache.leave([place for place, row in enumerate(self.active) if row.finished])
         for place in reversed(range(len(self.active))):
             if self.active[place].finished:
                 self._note_finished(self.active[place])

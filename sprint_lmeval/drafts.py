@@ -13,28 +13,32 @@ from dataclasses import dataclass, field
 
 ORDERS = (12, 6, 4, 3, 2)  # context lengths, the longest known one is believed
 LONGEST_DRAFT = 15
+ROW_TOKENS = 0.7  # what a row of a pass costs by itself, in tokens: reading its keys and values
 LEAST_CHANCE = 0.1  # of all tokens of a draft so far being right; behind it nothing is guessed
 FORGET = 0.995  # per guess: the record of hits follows the text
 
 
 class Siblings:
-    """What has been written for one prompt: the token that last followed each context."""
+    """What has been written for one prompt: the token that last followed each context.
+
+    Contexts are kept by their hash, which takes a tenth of the memory; a mistaken guess is found out like any other.
+    """
 
     def __init__(self) -> None:
-        self.next: dict[tuple[int, ...], int] = {}
+        self.next: dict[int, int] = {}
 
     def learn(self, tokens: Sequence[int], start: int) -> None:
         """Remember the tokens from place `start` on, each behind its contexts."""
         for place in range(max(start, ORDERS[-1]), len(tokens)):
             for order in ORDERS:
                 if place >= order:
-                    self.next[tuple(tokens[place - order : place])] = tokens[place]
+                    self.next[hash(tuple(tokens[place - order : place]))] = tokens[place]
 
     def guess(self, tokens: Sequence[int], limit: int, chances: dict[int, float]) -> tuple[list[int], list[int]]:
         """Return up to `limit` guessed tokens and the context length that each comes from."""
         written, orders, chance = list(tokens[-ORDERS[0] :]), [], 1.0
         while len(orders) < limit:
-            known = ((o, self.next.get(tuple(written[-o:]))) for o in ORDERS if o <= len(written))
+            known = ((o, self.next.get(hash(tuple(written[-o:])))) for o in ORDERS if o <= len(written))
             order, token = next(((o, token) for o, token in known if token is not None), (0, None))
             if token is None:
                 break
@@ -63,12 +67,22 @@ class Record:
         return {order: self.hits[order] / self.tries[order] for order in ORDERS}
 
 
+def most_worthwhile(rows: int, chances: dict[int, float], free_tokens: int) -> int:
+    """Return how many guesses could be worthwhile in a pass over `rows` rows, were all of the best kind."""
+    chance, count = max(chances.values()), 0
+    expected, cost = float(rows), free_tokens + rows * (1 + ROW_TOKENS)
+    while count < LONGEST_DRAFT and chance ** (count + 1) > expected / cost:
+        count += 1
+        expected, cost = expected + rows * chance**count, cost + rows
+    return count
+
+
 def worthwhile(drafts: Sequence[Sequence[int]], chances: dict[int, float], free_tokens: int) -> int:
     """Return how many guesses per row a pass should verify: the most expected tokens for its cost.
 
     Args:
         drafts: for each row of the pass, the context lengths of its guesses.
-        free_tokens: a pass over t tokens costs as much as free_tokens + t units (see `free_tokens_of`).
+        free_tokens: a pass over t tokens costs as much as free_tokens + t units (see `DeviceRules`).
     """
     rows, gained = len(drafts), [0.0] * LONGEST_DRAFT
     for orders in drafts:
@@ -76,10 +90,11 @@ def worthwhile(drafts: Sequence[Sequence[int]], chances: dict[int, float], free_
         for place, order in enumerate(orders):
             chance *= chances[order]
             gained[place] += chance
-    best, best_rate, expected = 0, rows / (free_tokens + rows), float(rows)
+    best, expected, cost = 0, float(rows), free_tokens + rows * (1 + ROW_TOKENS)
+    best_rate = expected / cost
     for count, gain in enumerate(gained, start=1):
         expected += gain
-        rate = expected / (free_tokens + rows * (count + 1))
+        rate = expected / (cost + rows * count)
         if rate > best_rate:
             best, best_rate = count, rate
     return best

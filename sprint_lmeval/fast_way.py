@@ -133,7 +133,7 @@ def _largest_difference(model: PreTrainedModel, layout: HeadLayout) -> float:
 def _from_the_last_layer(passes: Passes, tokens: list[int], candidate: Candidate) -> torch.Tensor:
     last = len(passes.layers) - 1
     with passes.capturing([last]) as hidden:
-        passes.run(passes.cache(1), [tokens], [BASE], 1)
+        passes.write(passes.cache(1), [tokens], [BASE], last)
     cache = passes.cache(1)
     with passes.beginning_at(last, hidden[last][:, :3]):
         passes.run(cache, [tokens[:3]], [candidate], 1)

@@ -12,9 +12,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
+from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from sprint_lmeval.decoding import Pool
+from sprint_lmeval.device_rules import rules_of
 from sprint_lmeval.errors import InputError
 from sprint_lmeval.fast_way import obstacle, repetition_penalty, stretched
 from sprint_lmeval.passes import Passes
@@ -25,6 +27,8 @@ from sprint_lmeval.rows import Response, Row, Settings, encode, end_token_ids
 from sprint_lmeval.token_choice import TokenChoice
 
 log = logging.getLogger(f"lm_eval.{__name__}")  # below the harness's, so that its --verbosity counts
+MOST_ROWS = 512  # in flight where the batch size is left to memory
+LEAST_PASS = 64  # tokens: with less memory than for this the model itself is too large
 __all__ = ["Response", "Row", "Settings", "end_token_ids", "generate"]
 
 
@@ -73,6 +77,22 @@ def _plain(model, tokenizer, rows, prompts, settings, layout) -> Iterator[tuple[
 
 
 def _fast(model, tokenizer, rows, prompts, settings, layout) -> Iterator[tuple[Row, Response]]:
+    """Decode the fast way; where memory does not suffice, the rows that are left with half of everything."""
+    rules, size, left = rules_of(model), settings.batch_size, dict.fromkeys(rows)
+    while left:
+        try:
+            for row, response in _pool(model, tokenizer, list(left), prompts, settings, layout, rules, size).run():
+                del left[row]
+                yield row, response
+        except RuntimeError as error:
+            if not should_reduce_batch_size(error) or rules.pass_tokens < LEAST_PASS:
+                raise
+            rules, size = rules.halved(), max(1, size // 2)
+            log.warning("out of memory: %d rows go on with at most %d in a pass, and half the cache", len(left), size)
+        clear_device_cache(garbage_collection=True)
+
+
+def _pool(model, tokenizer, rows, prompts, settings, layout, rules, size) -> Pool:
     grouped = defaultdict(list)
     for row in rows:
         grouped[row.prompt].append(row)
@@ -80,5 +100,5 @@ def _fast(model, tokenizer, rows, prompts, settings, layout) -> Iterator[tuple[R
     longest = max(map(len, prompts.values())) + settings.max_new_tokens
     ends = end_token_ids(model, tokenizer, settings.until)
     choose = TokenChoice(settings, repetition_penalty(model, settings))
-    passes = Passes(model, layout, longest)
-    yield from Pool(passes, tokenizer, settings, ends, questions, settings.batch_size, choose).run()
+    passes = Passes(model, layout, longest, rules)
+    return Pool(passes, tokenizer, settings, ends, questions, size, choose)

@@ -41,9 +41,17 @@ def grouped_attention(
         return sdpa_attention_forward(module, query, key, value, attention_mask, scaling=scaling, **kwargs)
     groups = heads // key_heads
     packed = query.reshape(rows, key_heads, groups * tokens, -1)
-    mask = attention_mask.repeat(1, 1, groups, 1)
+    mask = _repeated(attention_mask, groups)
     output = torch.nn.functional.scaled_dot_product_attention(packed, key, value, attn_mask=mask, scale=scaling)
     return output.reshape(rows, heads, tokens, -1).transpose(1, 2).contiguous(), None
+
+
+def _repeated(mask: torch.Tensor, groups: int) -> torch.Tensor:
+    """Return the mask of each group, [rows, 1, groups * tokens, places]; all layers of a pass share it."""
+    kept = getattr(mask, "sprint_lmeval_repeated", None)
+    if kept is None or kept[0] != groups:
+        mask.sprint_lmeval_repeated = kept = groups, mask.repeat(1, 1, groups, 1)
+    return kept[1]
 
 
 AttentionInterface.register(NAME, grouped_attention)

@@ -16,7 +16,8 @@ import torch
 
 from sprint_lmeval.best_of_n import BestOfN
 from sprint_lmeval.errors import InputError, show_one_sentence
-from sprint_lmeval.generation import Response, Row, Settings, generate
+from sprint_lmeval.fast_way import obstacle
+from sprint_lmeval.generation import MOST_ROWS, Response, Row, Settings, generate
 from sprint_lmeval.hf_arguments import check_arguments, default_device
 from sprint_lmeval.hf_checks import check_before_loading, check_selector, check_strategy, passed_self_test
 from sprint_lmeval.hf_record import RunRecord
@@ -94,6 +95,7 @@ class HFPrunedBestOfN(BestOfN, LazyWeights):
         check_strategy(self.layout, self.strategy)
         self.self_test = passed_self_test(self.model, self.layout) if self.weights_loaded else None
         self._record = RunRecord()
+        self._most_rows = kwargs.get("max_batch_size")
         self._fingerprint = partial(fingerprint_of, pretrained, kwargs if isinstance(pretrained, str) else {})
         self._altered = altered_facts(pretrained, kwargs)
         if stored is not None:
@@ -128,18 +130,21 @@ class HFPrunedBestOfN(BestOfN, LazyWeights):
     # ---- decoding ----
 
     def _generate(self, rows: list[Row], settings: Settings) -> Iterator[tuple[Row, Response]]:
-        settings = replace(settings, batch_size=self._rows_per_batch())
+        settings = replace(settings, batch_size=self._rows_per_batch(settings))
         enabled = self.mixed_precision_dtype is not None
         with torch.autocast(device_type=self.device.type, dtype=self.mixed_precision_dtype, enabled=enabled):
             yield from generate(self.model, self.tokenizer, rows, settings, self.layout)
 
-    def _rows_per_batch(self) -> int:
+    def _rows_per_batch(self, settings: Settings) -> int:
+        """Return the batch size; for `auto` what memory takes: fast decoding sees to that by itself, pass by pass."""
         if self.batch_size != "auto":
             return int(self.batch_size)
         self.load_weights()
         if not self.batch_sizes.get("generate"):
-            self.batch_sizes["generate"] = self._detect_batch_size()
-            log.info("batch_size=auto: %d rows", self.batch_sizes["generate"])
+            by_itself = obstacle(self.model, self.layout, settings, self.max_length) is None
+            rows = self._most_rows or MOST_ROWS if by_itself else self._detect_batch_size()
+            self.batch_sizes["generate"] = int(rows)
+            log.info("batch_size=auto: %s%d rows", "up to " if by_itself else "", rows)
         return self.batch_sizes["generate"]
 
     # ---- scoring of given continuations: one candidate only ----

@@ -15,31 +15,30 @@ from transformers import PreTrainedModel
 
 from sprint_lmeval.architectures import HeadLayout, decoder_layers, text_config
 from sprint_lmeval.candidates import Candidate
+from sprint_lmeval.device_rules import DeviceRules, rules_of
 from sprint_lmeval.grouped_attention import grouped
 from sprint_lmeval.pruning import prune_heads
-from sprint_lmeval.row_cache import RowCache
-
-LOGITS_BYTES = 256 << 20  # in one pass; with 150,000 tokens in a vocabulary they outgrow everything else
+from sprint_lmeval.row_cache import RowCache, Written
 
 
 class Passes:
     """The passes of one model; `longest` is the highest number of places that any row may have."""
 
-    def __init__(self, model: PreTrainedModel, layout: HeadLayout, longest: int) -> None:
+    def __init__(
+        self, model: PreTrainedModel, layout: HeadLayout, longest: int, rules: DeviceRules | None = None
+    ) -> None:
         self.model, self.layout, self.longest = model, layout, longest
         self.layers = decoder_layers(model)
-        self.additive = getattr(model.config, "_attn_implementation", None) != "sdpa"
-        self.free_tokens = free_tokens_of(model)
+        self.rules = rules or rules_of(model)
         self._bytes_per_logits = text_config(model.config).vocab_size * model.dtype.itemsize
 
     def most_logits(self, rows: int) -> int:
         """Return how many places of each of `rows` rows may have logits in one pass; at least 1."""
-        return max(1, LOGITS_BYTES // (rows * self._bytes_per_logits))
+        return max(1, self.rules.logits_bytes // (rows * self._bytes_per_logits))
 
-    def cache(self, rows: int) -> RowCache:
-        return RowCache(len(self.layers), rows)
+    def cache(self, rows: int, least_bytes: int = 0) -> RowCache:
+        return RowCache(len(self.layers), rows, least_bytes)
 
-    @torch.inference_mode()
     def run(
         self, cache: RowCache, tokens: Sequence[Sequence[int]], candidates: Sequence[Candidate], logits: int
     ) -> torch.Tensor:
@@ -47,39 +46,56 @@ class Passes:
 
         The cache's first `len(tokens)` rows take part; their lengths are left to the caller.
         """
+        return self._forward(cache, tokens, candidates, logits)[:, -logits:]  # some take no notice of logits_to_keep
+
+    def write(
+        self,
+        cache: RowCache,
+        tokens: Sequence[Sequence[int]],
+        candidates: Sequence[Candidate],
+        last_layer: int | None = None,
+    ) -> None:
+        """Read tokens for their keys and values only, up to those of `last_layer` (None: of all layers)."""
+        cache.last_layer = len(self.layers) - 1 if last_layer is None else last_layer
+        try:
+            self._forward(cache, tokens, candidates, 1)
+        except Written:
+            pass
+        finally:
+            cache.last_layer = None
+
+    @torch.inference_mode()
+    def _forward(self, cache: RowCache, tokens, candidates, logits: int) -> torch.Tensor:
         ids = torch.tensor(tokens, device=self.model.device)  # [rows, tokens]
         places = cache.begin(*ids.shape)
         with prune_heads(self.model, candidates, self.layout), grouped(self.model):
-            output = self.model(
+            return self.model(
                 input_ids=ids,
                 attention_mask=self._mask(cache.visible()),
                 position_ids=places.clamp(max=self.longest - 1).to(ids.device),
                 past_key_values=cache,
                 use_cache=True,
                 logits_to_keep=logits,
-            )
-        return output.logits[:, -logits:]  # a model may take no notice of logits_to_keep
+            ).logits
 
     def _mask(self, visible: torch.Tensor) -> torch.Tensor:
-        visible = visible.to(self.model.device)
-        if not self.additive:
-            return visible
-        dtype = self.model.dtype
+        """Return what is added to attention scores, [rows, 1, tokens, width]; given as truth values, each layer would
+        make this of them."""
+        visible, dtype = visible.to(self.model.device), self.model.dtype
         return torch.zeros(visible.shape, dtype=dtype, device=visible.device).masked_fill_(
             ~visible, torch.finfo(dtype).min
         )
 
     @contextmanager
     def capturing(self, before: Sequence[int]) -> Iterator[dict[int, torch.Tensor]]:
-        """Within the block, what enters layers `before` is left in the dict; from the highest of them on none runs."""
+        """Within the block, what enters layers `before` is left in the dict."""
         captured: dict[int, torch.Tensor] = {}
         hooks = [
             self.layers[number].register_forward_pre_hook(_keep(captured, number), with_kwargs=True)
             for number in before
         ]
         try:
-            with _stubs(dict.fromkeys(self.layers[max(before, default=0) :], _same)):
-                yield captured
+            yield captured
         finally:
             for hook in hooks:
                 hook.remove()
@@ -92,18 +108,6 @@ class Passes:
             stubs[self.layers[number - 1]] = lambda *args, **kwargs: hidden
         with _stubs(stubs):
             yield
-
-
-def free_tokens_of(model: PreTrainedModel) -> int:
-    """Return f such that a pass over t tokens costs about f + t units: below f it mostly waits for the weights.
-
-    A documented rule and not a measurement, so that a run can be repeated: on GPUs 16-bit arithmetic outruns memory by
-    several hundred operations a byte. CPUs: fitted to the times of passes of Qwen2.5-Coder-0.5B over 64 rows of 1, 4
-    and 8 tokens in bfloat16 with AMX (0.25, 0.62 and 1.05 s on one core), and lower where arithmetic is slower.
-    """
-    if model.device.type != "cpu":
-        return 256
-    return 72 if model.dtype in (torch.bfloat16, torch.float16) else 24
 
 
 def _keep(captured: dict, number: int):

@@ -15,6 +15,7 @@ from sprint_lmeval.row_cache import Parts
 from sprint_lmeval.rows import Row
 from sprint_lmeval.stopping import StopStrings
 
+WORTH_FOLLOWING = 2  # rows of a question beside the leading one, from which on its text is read along
 SMALL_GROUP = 8  # rows of neighbouring layers are read together until there are this many
 
 
@@ -34,6 +35,10 @@ class Trunk:
     start: int
     until: int
 
+    def between(self, layer: int, read: int, until: int) -> torch.Tensor:
+        """Return what enters a layer for the tokens from `read` to `until`, [1, tokens, width]."""
+        return self.hidden[layer][:, read - self.start : until - self.start]
+
 
 @dataclass(eq=False)
 class Question:
@@ -42,7 +47,7 @@ class Question:
     Attributes:
         prompt: its token ids.
         rows: not yet begun, in order; the first one leads, the others follow its text as far as they agree with it.
-        siblings: what its rows have written so far.
+        siblings: the prompt, and what its rows have written so far.
         leader: the first row, once it is begun.
         trunk: of prompt and lead, while followers need it.
         unfinished: how many of its rows have no whole text yet.
@@ -57,22 +62,30 @@ class Question:
 
     def __post_init__(self) -> None:
         self.unfinished = len(self.rows)
+        self.siblings.learn(self.prompt, 0)
 
     @property
     def lead(self) -> list[int]:
         """What the first row has written so far."""
         return self.leader.new if self.leader else []
 
+    def first_group(self) -> list[Row]:
+        """Return the row that leads; all rows where they are too few for one to lead."""
+        return self.rows[:1] if len(self.rows) > WORTH_FOLLOWING else list(self.rows)
+
     def next_group(self) -> list[Row]:
-        """Take rows out that are read together: of one lowest pruned layer, or of several where those are few."""
-        self.rows.sort(key=first_pruned, reverse=True)
+        """Return rows to read together: of the lowest pruned layer, or of several where those are few."""
         group: list[Row] = []
-        while self.rows:
-            layer = first_pruned(self.rows[-1])
-            if len(group) >= SMALL_GROUP and first_pruned(group[-1]) != layer:
+        for row in sorted(self.rows, key=first_pruned):
+            if len(group) >= SMALL_GROUP and first_pruned(group[-1]) != first_pruned(row):
                 break
-            group.append(self.rows.pop())
+            group.append(row)
         return group
+
+    def take(self, group: Sequence[Row]) -> None:
+        """Count rows as begun."""
+        taken = set(map(id, group))
+        self.rows = [row for row in self.rows if id(row) not in taken]
 
 
 class Ends:
@@ -117,9 +130,14 @@ class ActiveRow:
         return self.written[self.context :]
 
     @property
+    def count(self) -> int:
+        """How many new tokens there are."""
+        return len(self.written) - self.context
+
+    @property
     def places(self) -> int:
         """Places that a cache holds of it: everything but its last token."""
-        return len(self.question.prompt) + len(self.written) - self.context - 1
+        return len(self.question.prompt) + self.count - 1
 
     @property
     def tokens(self) -> list[int]:
@@ -128,7 +146,7 @@ class ActiveRow:
 
     def numbers(self, count: int) -> list[float]:
         """Return the random numbers of the next `count` tokens: the same, however often a token is guessed at."""
-        written = len(self.written) - self.context
+        written = self.count
         while len(self.drawn) < written + count:
             self.drawn.append(self.stream.random())
         return self.drawn[written : written + count]
@@ -138,7 +156,7 @@ class ActiveRow:
         begun = len(self.written)
         for token in tokens:
             self.written.append(token)
-            count = len(self.written) - self.context
+            count = self.count
             if ends.stops.met(self.written, count):
                 self.stopped = count
             if token in ends.ends or self.stopped or count >= ends.limit:

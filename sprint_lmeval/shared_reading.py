@@ -3,12 +3,14 @@
 All candidates of a question read the same tokens. Below the first layer that a candidate prunes, they compute the same
 as the unpruned model: that trunk is computed once and shared. A beginning that all prompts have in common (worked
 examples, a system prompt) is read once per candidate and kept. The leading answer is read behind the prompt in pieces:
-as long as a follower would have written the same tokens, it has them from one pass.
+as long as a follower would have written the same tokens, it has them from one pass. Rows of several questions share
+passes; shorter ones are padded on the right, where nothing of theirs is kept. Keys and values of a layer follow from
+what enters it: those of the pruned layer are the trunk's too, and where no logits are asked for, a pass ends at the
+keys and values of the last layer.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 
@@ -17,16 +19,16 @@ import torch
 from sprint_lmeval.candidates import BASE, Candidate
 from sprint_lmeval.passes import Passes
 from sprint_lmeval.question_rows import ActiveRow, Ends, Question, Trunk, common_start, first_pruned
-from sprint_lmeval.row_cache import Parts, RowCache
+from sprint_lmeval.row_cache import Parts, RowCache, bytes_of, copied
 from sprint_lmeval.rows import Row
 
 FIRST_PIECE, LONGEST_PIECE = 16, 128  # tokens of the leading answer per pass; each piece is twice the one before
 LEAST_SHARED_START = 16  # tokens from which on a common beginning is kept
-KEPT_START_BYTES = 256 << 20
-PASS_TOKENS = 4096  # most tokens in one pass, which bounds its intermediate values
+SHARE_OF_CACHE = 4  # what is read together takes a quarter of the rows in flight, what is kept of beginnings another
 
 # (logits [rows, n, vocabulary] of the rows' next tokens, the rows, per row n - 1 tokens that may come) -> [rows, n]
 Choose = Callable[[torch.Tensor, list[ActiveRow], list[list[int]]], list[list[int]]]
+Group = tuple[Question, list[Row]]  # rows of a question that are begun together
 
 
 class SharedReading:
@@ -46,60 +48,128 @@ class SharedReading:
         self.start = questions[0].prompt[:shared] if shared >= LEAST_SHARED_START else []
         self._layers = sorted({self._layer([row]) for question in questions for row in question.rows} - {0})
         self._start_trunk: Trunk | None = None
-        self._start_parts: OrderedDict[tuple[Candidate, int], Parts] = OrderedDict()
+        self._start_parts: dict[tuple[Candidate, int], Parts] = {}
         self._start_bytes = 0
+        self._cache = passes.cache(0, passes.rules.cache_bytes // SHARE_OF_CACHE)
+        self.shared_layers = 0  # of the rows read last
 
-    def read(self, question: Question, rows: Sequence[Row]) -> Iterator[tuple[ActiveRow, Parts]]:
-        """Begin rows of a question; yield each once it is finished or writes its own text, with its cache."""
-        widest = max(1, PASS_TOKENS // (len(question.prompt) - len(self.start) + FIRST_PIECE))
+    def read(self, groups: Sequence[Group]) -> Iterator[tuple[ActiveRow, Parts]]:
+        """Begin rows of groups that fit together; yield each once it is finished or writes its own text.
+
+        Its keys and values beside it are views: from layer `shared_layers` on they hold until the next row is read.
+        """
+        layer = self._layer_of(*groups[0])
+        rows = [ActiveRow.begin(row, question) for question, group in groups for row in group]
+        widest = self._widest(groups)
         for first in range(0, len(rows), widest):
-            yield from self._read_together(question, rows[first : first + widest])
+            yield from self._read_together(rows[first : first + widest], layer)
 
-    def _read_together(self, question: Question, rows: Sequence[Row]) -> Iterator[tuple[ActiveRow, Parts]]:
-        layer = 0 if question.trunk is None and len(rows) == 1 else self._layer(rows)
-        trunk = self._question_trunk(question) if layer else None
-        cache = self._cache(rows, layer)
-        active = [ActiveRow.begin(row, question) for row in rows]
-        lead = question.lead
-        tokens, agreed, read, piece = question.prompt + lead, 0, len(self.start), FIRST_PIECE
+    def fits_together(self, groups: Sequence[Group]) -> bool:
+        """Return whether the groups begin at the same layer and are not too much for one pass."""
+        same_layer = len({self._layer_of(*group) for group in groups}) == 1
+        return same_layer and sum(len(rows) for _, rows in groups) <= self._widest(groups)
+
+    @property
+    def bytes_per_place(self) -> int:
+        """Return what a place of one row takes in memory; 0 before anything has been read."""
+        return self._cache.bytes_per_place
+
+    def _widest(self, groups: Sequence[Group]) -> int:
+        """Return how many rows of these groups are read together."""
+        places = max(_places(question) for question, _ in groups)
+        first = max(len(question.prompt) for question, _ in groups) - len(self.start) + FIRST_PIECE  # tokens of a pass
+        return self._rows_of(first, places)
+
+    def _rows_of(self, tokens: int, places: int) -> int:
+        """Return how many rows one pass of `tokens` tokens each and a quarter of the cache allow."""
+        rules, place = self.passes.rules, self.bytes_per_place
+        fitting = rules.cache_bytes // SHARE_OF_CACHE // (places * place) if place else rules.pass_tokens
+        return max(1, min(rules.pass_tokens // tokens, fitting))
+
+    def _read_together(self, active: list[ActiveRow], layer: int) -> Iterator[tuple[ActiveRow, Parts]]:
+        cache, self.shared_layers = self._cache, layer
+        cache.begin_anew(len(active), max(_places(row.question) for row in active))
+        texts = {row.question: row.question.prompt + row.question.lead for row in active}
+        self._begin_prompts(active, layer)
+        piece = FIRST_PIECE
         while active:
-            more = max(0, min(piece, self.passes.most_logits(len(active)) - 1, len(lead) - agreed - 1))
-            until = len(question.prompt) + agreed + more
-            with self._beginning(trunk, layer, read, until, len(active)):
-                logits = self.passes.run(
-                    cache, [tokens[read:until]] * len(active), [a.row.candidate for a in active], more + 1
-                )
-            expected = lead[agreed : agreed + more + 1]
-            chosen = self.choose(logits, active, [expected[:more]] * len(active))
-            cache.lengths[: len(active)] = until
+            most = min(piece, self.passes.most_logits(len(active)) - 1)
+            expected = [row.question.lead[row.count : row.count + most + 1] for row in active]
+            guessed = [tokens[:-1] for tokens in expected]  # the last one is not read: the next pass begins with it
+            longest = max(map(len, guessed))
+            read = cache.lengths[: len(active)].tolist()
+            until = [len(row.question.prompt) + row.count + len(g) for row, g in zip(active, guessed, strict=True)]
+            logits = self._run(active, [texts[row.question] for row in active], read, until, layer, longest + 1)
+            chosen = self.choose(logits, active, [g + [0] * (longest - len(g)) for g in guessed])
+            cache.lengths[: len(active)] = torch.tensor(until)
             staying = []
-            for place, (row, tokens_chosen) in enumerate(zip(active, chosen, strict=True)):
-                same = agreeing(tokens_chosen, expected)
-                row.advance(tokens_chosen[: same + 1], self.ends)
-                if same == more + 1 and not row.finished:
+            for place, row in enumerate(active):
+                same = agreeing(chosen[place][: len(guessed[place]) + 1], expected[place])
+                row.advance(chosen[place][: same + 1][: len(guessed[place]) + 1], self.ends)
+                if same == len(guessed[place]) + 1 and not row.finished:
                     staying.append(place)
                 else:
-                    yield row, self._parts(cache, place, row, layer, trunk)
+                    yield row, self._parts(place, row, layer)
             active = _compacted(cache, active, staying)
-            agreed, read, piece = agreed + more + 1, until, min(2 * piece, LONGEST_PIECE)
+            piece = min(2 * piece, LONGEST_PIECE)
+
+    def _begin_prompts(self, rows: list[ActiveRow], layer: int) -> None:
+        """Begin the cache's rows with as much of their prompts as needs no logits."""
+        ends = [len(row.question.prompt) - 1 for row in rows]
+        if layer and layer == self.last:
+            for place, row in enumerate(rows):
+                parts = self._question_trunk(row.question).parts
+                self._cache.put(place, [None] * layer + parts[layer : layer + 1], ends[place])
+            return
+        self._put_starts([row.row.candidate for row in rows], layer)
+        read, layers = len(self.start), self.last + 1 - layer
+        if max(ends) <= read:
+            return
+        one_question = len({row.question for row in rows}) == 1
+        if one_question and (ends[0] - read) * len(rows) <= self.passes.rules.free_tokens * layers:
+            return  # leaving the last layer out saves less than another pass costs
+        self._run(rows, [row.question.prompt for row in rows], [read] * len(rows), ends, layer, 0)
+        self._cache.lengths[: len(rows)] = torch.tensor(ends)
+
+    def _run(
+        self, rows: list[ActiveRow], texts: list[list[int]], read: list[int], until: list[int], layer: int, logits: int
+    ) -> torch.Tensor | None:
+        """Read tokens `read` to `until` of each text in one pass; returns logits of the last ones, or None for 0."""
+        width = max(b - a for a, b in zip(read, until, strict=True))
+        tokens = [text[a:b] + [0] * (width - b + a) for text, a, b in zip(texts, read, until, strict=True)]
+        candidates = [row.row.candidate for row in rows]
+        with self._beginning(rows, layer, read, until, width):
+            if logits:
+                return self.passes.run(self._cache, tokens, candidates, logits)
+            return self.passes.write(self._cache, tokens, candidates)
 
     def _layer(self, rows: Sequence[Row]) -> int:
         return min(self.last, *map(first_pruned, rows))
 
-    def _beginning(
-        self, trunk: Trunk | None, layer: int, read: int, until: int, rows: int
-    ) -> AbstractContextManager[None]:
-        if trunk is None:
-            return nullcontext()
-        hidden = trunk.hidden[layer][:, read - trunk.start : until - trunk.start]  # [1, tokens, width]
-        return self.passes.beginning_at(layer, hidden.expand(rows, -1, -1))
+    def _layer_of(self, question: Question, rows: Sequence[Row]) -> int:
+        """Return the layer at which these rows begin on their own; 0 where a trunk would serve nobody else."""
+        return 0 if question.trunk is None and len(rows) == 1 else self._layer(rows)
 
-    def _parts(self, cache: RowCache, place: int, row: ActiveRow, layer: int, trunk: Trunk | None) -> Parts:
-        """Return the row's cache: its own layers, and the trunk's below."""
+    def _beginning(
+        self, rows: list[ActiveRow], layer: int, read: list[int], until: list[int], width: int
+    ) -> AbstractContextManager[None]:
+        if not layer:
+            return nullcontext()
+        trunks = [self._question_trunk(row.question) for row in rows]
+        if len({id(trunk) for trunk in trunks}) == 1:
+            return self.passes.beginning_at(
+                layer, trunks[0].between(layer, read[0], until[0]).expand(len(rows), -1, -1)
+            )
+        parts = [trunk.between(layer, a, b) for trunk, a, b in zip(trunks, read, until, strict=True)]
+        padded = [torch.nn.functional.pad(part, (0, 0, 0, width - part.shape[1])) for part in parts]
+        return self.passes.beginning_at(layer, torch.cat(padded))
+
+    def _parts(self, place: int, row: ActiveRow, layer: int) -> Parts:
+        """Return the row's keys and values: its own layers, and the trunk's below."""
         if row.finished:
             return []
-        own = cache.take(place, row.places)
-        return [*(trunk.parts[:layer] if trunk else []), *own[layer:]]
+        below = self._question_trunk(row.question).parts[:layer] if layer else []
+        return [*below, *self._cache.take(place, row.places)[layer:]]
 
     # ---- what is read once ----
 
@@ -115,42 +185,42 @@ class SharedReading:
         return self._start_trunk
 
     def _trunk(self, tokens: list[int], before: Trunk | None) -> Trunk:
-        cache, start = self.passes.cache(1), before.until if before else 0
+        cache, start, deepest = self.passes.cache(1), before.until if before else 0, self._layers[-1]
         if before:
             cache.put(0, before.parts, start)
         with self.passes.capturing(self._layers) as hidden:
-            self.passes.run(cache, [tokens[start:]], [BASE], 1)
+            self.passes.write(cache, [tokens[start:]], [BASE], deepest)
         return Trunk(hidden, cache.take(0, len(tokens)), start, len(tokens))
 
-    def _cache(self, rows: Sequence[Row], layer: int) -> RowCache:
-        """Return a cache whose rows have the common beginning of all prompts, each under its candidate."""
-        cache = self.passes.cache(len(rows))
-        if self.start:
-            kept = self._starts([row.candidate for row in rows], layer)
-            for place, row in enumerate(rows):
-                cache.put(place, kept[row.candidate], len(self.start))
-        return cache
-
-    def _starts(self, candidates: Sequence[Candidate], layer: int) -> dict[Candidate, Parts]:
-        missing = [c for c in dict.fromkeys(candidates) if (c, layer) not in self._start_parts]
-        widest = max(1, PASS_TOKENS // len(self.start))
-        found = {c: self._start_parts[c, layer] for c in candidates if c not in missing}
+    def _put_starts(self, candidates: Sequence[Candidate], layer: int) -> None:
+        """Begin the cache's rows with the common beginning of all prompts, each under its candidate."""
+        if not self.start:
+            return
+        known = {c: self._start_parts.get((c, layer)) for c in candidates}
+        missing = [candidate for candidate, parts in known.items() if parts is None]
+        widest = self._rows_of(len(self.start), len(self.start))
         for first in range(0, len(missing), widest):
-            found |= self._read_start(missing[first : first + widest], layer)
-        return found
+            known |= self._read_starts(missing[first : first + widest], layer)
+        for place, candidate in enumerate(candidates):
+            self._cache.put(place, known[candidate], len(self.start))
 
-    def _read_start(self, candidates: list[Candidate], layer: int) -> dict[Candidate, Parts]:
+    def _read_starts(self, candidates: list[Candidate], layer: int) -> dict[Candidate, Parts]:
         trunk = self._shared_trunk() if layer else None
-        cache = self.passes.cache(len(candidates))
-        with self._beginning(trunk, layer, 0, len(self.start), len(candidates)):
-            self.passes.run(cache, [self.start] * len(candidates), candidates, 1)
-        read = {candidate: cache.take(place, len(self.start)) for place, candidate in enumerate(candidates)}
-        for candidate, parts in read.items():
-            self._start_parts[candidate, layer] = parts
-            self._start_bytes += _bytes_of(parts)
-        while self._start_bytes > KEPT_START_BYTES:
-            self._start_bytes -= _bytes_of(self._start_parts.popitem(last=False)[1])
+        cache, length = self.passes.cache(len(candidates)), len(self.start)
+        hidden = trunk.between(layer, 0, length).expand(len(candidates), -1, -1) if trunk else None
+        with self.passes.beginning_at(layer, hidden) if trunk else nullcontext():
+            self.passes.write(cache, [self.start] * len(candidates), candidates)
+        read = {candidate: copied(cache.take(place, length)) for place, candidate in enumerate(candidates)}
+        for candidate, parts in read.items():  # no eviction: in turns, none would be met again
+            if self._start_bytes + bytes_of(parts) <= self.passes.rules.cache_bytes // SHARE_OF_CACHE:
+                self._start_parts[candidate, layer] = parts
+                self._start_bytes += bytes_of(parts)
         return read
+
+
+def _places(question: Question) -> int:
+    """Return how many places a row of the question has while it is read."""
+    return len(question.prompt) + len(question.lead) + 1
 
 
 def agreeing(chosen: Sequence[int], expected: Sequence[int]) -> int:
@@ -165,7 +235,3 @@ def _compacted(cache: RowCache, active: list[ActiveRow], staying: list[int]) -> 
         if target != source:
             cache.move(source, target)
     return [active[place] for place in staying]
-
-
-def _bytes_of(parts: Parts) -> int:
-    return sum(t.numel() * t.element_size() for part in parts if part is not None for t in part)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from sprint_lmeval import decoding, generation, shared_reading
+from sprint_lmeval import decoding, device_rules, generation
 from sprint_lmeval.candidates import BASE, Candidate
 from sprint_lmeval.fewshot import tiny_examples
 from sprint_lmeval.generation import Row, Settings, generate
@@ -44,13 +44,13 @@ def prompts(count: int) -> list[str]:
 def passes_of(monkeypatch) -> list[tuple[int, int]]:
     """Record rows and tokens of every forward pass."""
     seen = []
-    run = decoding.Passes.run
+    run = decoding.Passes._forward
 
     def counted(self, cache, tokens, candidates, logits):
         seen.append((len(tokens), len(tokens[0])))
         return run(self, cache, tokens, candidates, logits)
 
-    monkeypatch.setattr(decoding.Passes, "run", counted)
+    monkeypatch.setattr(decoding.Passes, "_forward", counted)
     return seen
 
 
@@ -78,10 +78,36 @@ def test_a_beginning_that_all_prompts_share_is_read_once(tiny, plain, monkeypatc
     assert 0 < sum(long) <= 1 + len({row.candidate for row in rows}), "the shared beginning was read again"
 
 
-def test_what_was_kept_of_a_shared_beginning_may_be_dropped(tiny, plain, monkeypatch):
-    monkeypatch.setattr(shared_reading, "KEPT_START_BYTES", 0)
+@pytest.mark.parametrize("cache_bytes", [1, 1 << 20, 4 << 20])
+def test_little_memory_for_keys_and_values(tiny, plain, monkeypatch, cache_bytes):
+    monkeypatch.setattr(device_rules, "_cpu_cache_bytes", lambda model: cache_bytes)
     rows = [Row("Question: a b c d e f g h i j k l m n o p\n\n" + p, c) for p in prompts(3) for c in (BASE, *HEADS[:9])]
     assert fast(tiny, rows) == plain(rows)
+
+
+def test_out_of_memory_goes_on_with_less(tiny, plain, monkeypatch, caplog):
+    rows = [Row(prompt, c) for prompt in prompts(4) for c in (BASE, *HEADS[::4])]
+    expected, forward, passes = plain(rows), decoding.Passes._forward, []
+
+    def full(self, cache, tokens, candidates, logits):
+        passes.append(len(tokens))
+        if len(tokens) > 9:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return forward(self, cache, tokens, candidates, logits)
+
+    monkeypatch.setattr(decoding.Passes, "_forward", full)
+    assert fast(tiny, rows) == expected
+    assert max(passes) > 9 and "out of memory" in caplog.text and "at most 6 in a pass" in caplog.text
+
+
+def test_other_errors_are_not_taken_for_want_of_memory(tiny, monkeypatch):
+    def broken(*args):
+        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+
+    fast(tiny, [Row(prompts(1)[0], BASE)])  # the model is checked by now
+    monkeypatch.setattr(decoding.Passes, "_forward", broken)
+    with pytest.raises(RuntimeError, match="shapes cannot"):
+        fast(tiny, [Row(prompts(1)[0], BASE)])
 
 
 def test_candidates_of_several_heads_and_layers(tiny, plain):

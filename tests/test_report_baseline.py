@@ -8,7 +8,7 @@ from gate_examples import DATE, row, write_rows, write_run
 
 from sprint_lmeval.cli import main
 from sprint_lmeval.errors import InputError
-from sprint_lmeval.report.baseline import is_baseline, read_baseline
+from sprint_lmeval.report.baseline import is_baseline, read_baseline, write_whole
 from sprint_lmeval.report.runs import read_runs
 
 VERDICTS = ["ciin", "itec", "nnnn", "cccc"] * 3
@@ -92,6 +92,17 @@ def test_files_that_are_there_stay(kept, capsys):
     assert other.read_text() == "{}" and "replaces baselines only" in capsys.readouterr().err
 
 
+def test_links_and_devices_are_not_replaced(tmp_path):
+    (tmp_path / "real.json").write_text("old")
+    (tmp_path / "link.json").symlink_to("real.json")
+    (tmp_path / "null").symlink_to("/dev/null")
+    assert write_whole(tmp_path / "link.json", "{}\n") == write_whole(tmp_path / "null", "{}\n") == 3
+    assert (tmp_path / "link.json").is_symlink() and (tmp_path / "real.json").read_text() == "{}\n"
+    assert (tmp_path / "null").is_symlink() and (tmp_path / "null").is_char_device()
+    with pytest.raises(InputError, match="cannot be written"):
+        write_whole(tmp_path, "{}")
+
+
 def test_runs_that_cannot_be_told_apart_and_runs_without_samples(tmp_path, capsys):
     write_run(tmp_path / "runs" / "a", VERDICTS)
     write_run(tmp_path / "runs" / "b", VERDICTS, sprint={"prompt_form": "q" * 64})
@@ -136,6 +147,7 @@ def head(content: dict, **changed) -> None:
         (lambda c: head(c, strategy="a\u2028b"), "strategy is"),
         (lambda c: head(c, facts=[]), "its facts"),
         (lambda c: head(c, seed="0"), "its facts or its seed"),
+        (lambda c: head(c, prompts=0), "its facts or its seed"),
         (lambda c: head(c, rates={}), "do not give the rates"),
         (lambda c: head(c, facts={"settings": 7}), "its facts"),
         (lambda c: c["runs"][0]["facts"].update(settings={}), "its facts"),

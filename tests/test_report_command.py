@@ -6,11 +6,12 @@ import sys
 import numpy as np
 import pytest
 from gate_examples import write_run
+from page_examples import packed
 from test_report_figures import SOLVED, matrix
 from test_report_leaderboard import with_scores
 
 from sprint_lmeval.cli import main
-from sprint_lmeval.report.text import csv_text, p_value, plain, table_text
+from sprint_lmeval.report.text import csv_text, p_value, plain, points, table_text
 
 SPREAD, BASE = {"strategy": "spread"}, {"strategy": "base"}
 SCRIPT = "<script>alert('x')</script><img src=x onerror=alert(1)>"
@@ -91,8 +92,10 @@ def test_what_differs_is_refused_and_with_separate_told(tmp_path, capsys):
     assert not (tmp_path / "out").exists()
     assert report(tmp_path / "in", "-o", tmp_path / "out", "--separate", capsys=capsys)[0] == 0
     text = (tmp_path / "out" / "README.md").read_text()
-    assert "### tiny_passn (2 of 2)" in text
+    assert "### tiny_passn (group 2)" in text
     assert "differ in number of documents" in text
+    notes = packed((tmp_path / "out" / "index.html").read_text("utf-8"), "core")["notes"]
+    assert any(note.startswith("tiny_passn (group 2) stands apart because ") for note in notes)
 
 
 @pytest.mark.parametrize(
@@ -197,8 +200,10 @@ def test_scores_beside_samples_are_shown(tmp_path, capsys):
     with_scores(write_run(tmp_path / "in", ["ic", "ii"]))
     assert report(tmp_path / "in", "-o", tmp_path / "out", capsys=capsys)[0] == 0
     text = (tmp_path / "out" / "README.md").read_text()
-    assert "| task | model | strategy | N | Pass@N | majority | rpc |" in text
-    assert "| tiny_passn | tiny | fixed | 2 | 50.0 | 50.0 (75 %) | 25.0 (50 %) |" in text
+    assert "| task | model | strategy | N | Pass@N | majority | majority vote | rpc |" in text
+    assert "| tiny_passn | tiny | fixed | 2 | 50.0 | 0.0 (0 %) | 50.0 (75 %) | 25.0 (50 %) |" in text
+    assert "Majority vote: the same, the first of equals. " in text
+    assert "All candidates scored under the unpruned whole/model: rpc." in text
     assert "| task | model | strategy | N | distinct answers | equal pairs |" in text
     assert "| tiny_passn | tiny | fixed | 2 | - | 0.12 |" in text
 
@@ -243,6 +248,7 @@ def test_text_is_no_markup(text, shown):
 def test_numbers_in_tables_and_csv():
     assert table_text([["a", "b"], ["x", "1"]]) == "| a | b |\n| --- | ---: |\n| x | 1 |"
     assert csv_text([["-x", 0.1234567, None, float("nan"), True, 12]]) == "'-x,0.123457,,,True,12\n"
+    assert (points(-0.0001), points(-0.012), points(0.0)) == ("+0.0", "-1.2", "+0.0")
     assert (p_value(0.0004), p_value(0.04), p_value(1.0)) == ("< 0.001", "0.040", "1.000")
 
 

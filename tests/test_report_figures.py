@@ -77,8 +77,8 @@ def test_what_has_no_room_is_told_and_the_unpruned_model_stays(tmp_path):
 
 
 def test_curves_are_told_apart_without_colour():
-    styles = [(line_style(number)["linestyle"], line_style(number)["marker"]) for number in range(8)]
-    assert len(set(styles)) == 8
+    styles = [(line_style(number)["linestyle"], line_style(number)["marker"]) for number in range(32)]
+    assert len(set(styles)) == 32  # more curves than a figure has: no two look the same in grey
     colours = [line_style(number)["color"] for number in range(7)]
     assert len(set(colours)) == 7
 
@@ -119,6 +119,9 @@ def test_bars_stand_on_the_line_of_the_unpruned_model():
     assert [label.get_text() for label in axes.get_xticklabels()] == ["H0", "H1", "H0", "H1"]
     line = next(line for line in axes.lines if line.get_label() == "unpruned: 50.0 %")
     assert set(line.get_ydata()) == {50}
+    low, high = axes.get_ylim()
+    drawn = [y for lines in axes.collections for path in lines.get_paths() for _, y in path.vertices]
+    assert low + 0.06 * (high - low) < min(drawn)  # the names of the layers cover no interval
 
 
 def test_violins_show_every_point_and_need_no_spread():
@@ -135,6 +138,7 @@ def test_maps_mark_what_is_above_the_unpruned_model():
     assert len(panels) == 3
     assert panels[2].images[0].get_array().tolist() == [[0, 50], [-50, -50]]
     assert [(text.get_position(), text.get_text()) for text in panels[2].texts] == [((1, 0), "+")]
+    assert figure.get_suptitle().endswith("+ above the unpruned model")
 
 
 def test_heads_that_were_not_run_are_left_empty():
@@ -149,7 +153,18 @@ def test_without_the_unpruned_model_there_are_rates_and_no_gains():
     assert np.isnan(made.base).all() and best_head_gains(made) == {}
     heights = [bar.get_height() for group in bars_figure(made).axes[0].containers for bar in group]
     assert sorted(heights) == [25, 50, 50, 50]
+    assert [axes.get_legend() for axes in bars_figure(made).axes] == [None]  # nothing is above or not above
+    assert "--" not in [line.get_linestyle() for line in bars_figure(made).axes[0].lines]
     maps_figure(made)
+
+
+def test_a_gain_is_of_questions_that_both_answered():
+    made = head_table(matrix(["ci", "cc", "i-", "i-"], ("base", "L0H0")), "m")
+    assert (made.rates[0].item(), made.base[0]) == (0.5, 0.5)  # of 2 and of 4 questions
+    assert made.gains[0].item() == -0.5 and made.intervals[0, 0].tolist() == [-1, 0]
+    (bar,) = (bar for group in bars_figure(made).axes[0].containers for bar in group)
+    assert (bar.get_y(), bar.get_height()) == (50, -50)
+    assert "**" not in heads_markdown(made)
 
 
 def test_a_matrix_without_single_heads_is_refused():

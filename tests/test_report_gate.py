@@ -1,14 +1,20 @@
 """The gate on made-up runs: equal, better, worse by chance or for sure, and everything that is not comparable."""
 
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from gate_examples import DATE, TASK, row, write_rows, write_run
 
 from sprint_lmeval.cli import main
+from sprint_lmeval.metrics import unbiased_pass_at_k
 from sprint_lmeval.report.gate import Rules, gate, make_rules
-from sprint_lmeval.report.gate_text import annotations, one_line
+from sprint_lmeval.report.gate_text import annotations
+from sprint_lmeval.report.lines import one_line
 from sprint_lmeval.report.statistics import holm, mcnemar, paired_bootstrap
 
 GOOD = ["ccii", "icii", "iiin", "ciii"] * 10  # pass@1 50 %, pass@4 75 %, mean@4 25 %
@@ -123,7 +129,7 @@ def test_a_mean_can_fall_while_passing_stays(tmp_path, capsys):
         (["--tolerance", "pass@4=0.1", "--tolerance", "0.01", "--metrics", "pass@4"], 0, "within tolerance"),
         (["--tolerance", "0.05", "--alpha", "0.05"], 0, "within chance"),
         (["--alpha", "0.4"], 1, "regressed"),
-        (["--tolerance", "pass@1=0.5", "--metrics", "pass@1,pass@4"], 0, "not limited"),
+        (["--tolerance", "pass@1=0.4", "--metrics", "pass@1,pass@4"], 0, "not limited"),
     ],
 )
 def test_tolerance_and_level(options, status, outcome, tmp_path, capsys):
@@ -164,7 +170,10 @@ def test_one_response_that_stands_for_all_is_tested_once(tmp_path, capsys):
 
 
 def test_samples_have_no_first_answer(tmp_path, capsys):
-    drawn = [row(i, v) | {f"unbiased_pass@{k}": 0.5 for k in range(1, 5)} for i, v in enumerate(GOOD)]
+    drawn = [
+        row(i, v) | {f"unbiased_pass@{k}": unbiased_pass_at_k(4, v.count("c"), k) for k in range(1, 5)}
+        for i, v in enumerate(GOOD)
+    ]
     before = write_rows(tmp_path / "b", drawn, sprint={"strategy": "sample"})
     _, _, _, found = command(tmp_path, capsys, before, before)
     assert list(metrics_of(found)) == ["pass@4", "mean@4"]
@@ -183,6 +192,11 @@ def test_a_gate_that_cannot_fail_is_refused(tmp_path, capsys):
     assert status == 2 and "would pass whatever happens" in err
     status, _, _, _ = check(tmp_path, capsys, few, "--tolerance", "0.05", baseline=few)
     assert status == 0
+    for options in (["0.125"], ["pass@1=0.125"], ["0.01", "--metrics", "pass@1", "--tolerance", "pass@1=0.2"]):
+        status, _, err, _ = check(tmp_path, capsys, few, "--tolerance", *options, baseline=few)
+        assert status == 2 and "cannot drop by more than" in err and "would pass whatever happens" in err
+    status, _, err, _ = check(tmp_path, capsys, GOOD, "--metrics", "mean@4", "--alpha", "0.00005")
+    assert status == 2 and "no drop is significant" in err  # 10,000 resamples give no smaller p than 1 / 10,001
 
 
 def test_one_metric_that_cannot_fail_is_told(tmp_path, capsys):
@@ -349,16 +363,36 @@ def test_a_run_of_the_baseline_that_is_missing(tmp_path, capsys):
         (["--tolerance", "2"], "a share from 0 to 1"),
         (["--tolerance", "pass@1=x"], "a share from 0 to 1"),
         (["--tolerance", "nan"], "a share from 0 to 1"),
-        (["--tolerance", "0.1", "--tolerance", "0.2"], "a share from 0 to 1"),
+        (["--tolerance", "0.1", "--tolerance", "0.2"], "one for all metrics already"),
+        (["--tolerance", "=0.1"], "a share from 0 to 1"),
+        (["--metrics", "pass@01"], "there are pass@1 to pass@4"),
+        (["--metrics", "pass@\u0661"], "there are pass@1 to pass@4"),
         (["--tolerance", "maj@4=0.1"], "maj@4, which is not compared"),
         (["--alpha", "1.5"], "between 0 and 1"),
         (["--alpha", "nan"], "between 0 and 1"),
-        (["--allow", "questions"], "what may differ is"),
+        (["--allow", "prompts,questions"], "--allow 'questions' given, what may differ is"),
     ],
 )
 def test_mistakes_in_options(options, reason, tmp_path, capsys):
     status, _, err, _ = check(tmp_path, capsys, GOOD, *options)
     assert status == 2 and reason in err
+
+
+@pytest.mark.parametrize("side", ["--baseline", "--current", "--json"])
+def test_a_side_without_a_name_is_not_the_working_directory(side, tmp_path, capsys, monkeypatch):
+    run = write_run(tmp_path / "run", GOOD)
+    monkeypatch.chdir(tmp_path)
+    for name, reason in (("", f"{side} '' given"), ("x" * 5_000, "cannot" if side == "--json" else "does not exist")):
+        sides = {"--baseline": str(run), "--current": str(run)} | {side: name}
+        assert main(["gate", *(word for pair in sides.items() for word in pair)]) == 2
+        error = capsys.readouterr().err
+        assert reason in error and "Traceback" not in error
+
+
+def test_a_file_that_is_compared_with_itself_is_told(tmp_path, capsys):
+    run = write_run(tmp_path / "run", GOOD)
+    assert "note: both sides are the same file" in command(tmp_path, capsys, run, run)[1]
+    assert "the same file" not in check(tmp_path / "two", capsys, GOOD)[1]
 
 
 def test_the_compared_file_is_not_overwritten(tmp_path, capsys):
@@ -409,6 +443,31 @@ def test_names_from_files_begin_no_workflow_command(tmp_path, capsys):
     )
     assert status == 0 and "::stop-commands" in out  # shown, in the middle of a line
     assert not any(line.strip().startswith("::") for line in (out + err).splitlines())
+
+
+@pytest.mark.parametrize("name", ["::error title=x::owned", " ::stop-commands::x", "owned ##[error]really"])
+def test_a_task_of_a_baseline_file_begins_no_workflow_command(name, tmp_path, capsys):
+    before = write_run(tmp_path / "run", GOOD)
+    file = tmp_path / "baseline.json"
+    assert main(["baseline", str(before), "-o", str(file)]) == 0
+    capsys.readouterr()
+    file.write_text(file.read_text().replace(f'"task": "{TASK}"', f'"task": "{name}"'))
+    status, out, err, found = command(tmp_path, capsys, file, file)
+    assert status == 0 and found["comparisons"][0]["task"] == name
+    assert not any(line.strip().startswith("::") or "##[" in line for line in (out + err).splitlines())
+
+
+def test_names_that_an_encoding_does_not_have(tmp_path, capfdbinary):
+    """A crash would end with 1, which reads as a regression."""
+    folder = os.fsdecode(bytes(tmp_path) + b"/run\xff")
+    write_run(Path(folder), GOOD, model_args={"pretrained": "\u6a21\u578b"})
+    asked = ["gate", "--baseline", folder, "--current", folder, "--json", str(tmp_path / "gate.json")]
+    code = f"import sys; from sprint_lmeval.cli import main; sys.exit(main({asked!r}))"
+    ended = subprocess.run([sys.executable, "-c", code], env={**os.environ, "PYTHONIOENCODING": "ascii"})
+    told = capfdbinary.readouterr()
+    assert ended.returncode == 0 and b"Traceback" not in told.err and b"\\u6a21\\u578b" in told.out
+    found = json.loads((tmp_path / "gate.json").read_text())["comparisons"][0]["current"]
+    assert "run\udcff" in found["path"] and found["model"] == "\u6a21\u578b"
 
 
 def test_escapes():

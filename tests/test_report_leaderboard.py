@@ -134,10 +134,22 @@ def test_csv_can_be_read_back_and_runs_nothing(tmp_path):
 # ---- score files ----
 
 
+def test_an_estimate_that_the_samples_do_not_give_is_refused(tmp_path):
+    folder = write_sampled(tmp_path, ["ciic", "iiii"])
+    assert rows_of(tmp_path)[0]["pass"][1] == pytest.approx(0.25)
+    (file,) = folder.glob("results_*")
+    changed = json.loads(file.read_text())
+    changed["results"]["tiny_passn"]["unbiased_pass@4,first_n"] = 0.75
+    file.write_text(json.dumps(changed))
+    with pytest.raises(InputError, match=r"samples_.* gives unbiased_pass@4 0.5000, and .* says 0.7500"):
+        read_runs([file])
+
+
 def with_scores(folder, **changed):
     run = read_runs([folder], [])[0]
     digest = hashlib.sha256(run.samples_path.read_bytes()).hexdigest()
-    methods = {"majority": {"accuracy": 0.5, "recovered_of_pass_n": 0.75, "chosen": [0]}, "rpc": {"accuracy": 0.25}}
+    methods = {"majority": {"accuracy": 0.5, "recovered_of_pass_n": 0.75, "chosen": [0], "settings": {}}}
+    methods["rpc"] = {"accuracy": 0.25, "settings": {"scored_under": "whole/model"}}
     scores = {"version": 1, "samples": {"file": run.samples_path.name, "sha256": digest}, "methods": methods}
     scores |= {"redundancy": {"equal_pairs": 0.125}, **changed}
     scores_path(run.samples_path).write_text(json.dumps(scores))
@@ -149,6 +161,7 @@ def test_scores_beside_the_samples_are_read(tmp_path):
     scores = read_scores(run)
     assert scores.methods["majority"] == {"accuracy": 0.5, "recovered_of_pass_n": 0.75}
     assert scores.redundancy == {"equal_pairs": 0.125}
+    assert scores.scored_under == {"rpc": "whole/model"}
     assert read_runs([tmp_path], notes := []) and notes == []  # a score file is not another program's
 
 

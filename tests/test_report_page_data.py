@@ -4,7 +4,7 @@ import pytest
 from gate_examples import write_run
 from page_examples import BETTER, VERDICTS, write_runs
 from test_report_figures import SOLVED, matrix
-from test_report_leaderboard import with_scores
+from test_report_leaderboard import with_scores, write_sampled
 
 from sprint_lmeval.report.comparable import comparable_groups
 from sprint_lmeval.report.leaderboard import leaderboard
@@ -66,7 +66,26 @@ def test_scores_are_columns(tmp_path):
     run = with_scores(write_run(tmp_path, ["ic", "ii"]))
     rows = leaderboard(comparable_groups([run]), {(run.path, run.task): read_scores(run)})
     table = columns(core_data(rows, [], Mathematics()))
-    assert table["majority"] == (0.5,) and table["majority / Pass@N"] == (0.75,) and table["rpc"] == (0.25,)
+    assert table["Majority"] == (0.0,) and table["majority vote"] == (0.5,)  # ties split; the first of equals
+    assert table["majority vote / Pass@N"] == (0.75,) and table["rpc"] == (0.25,)
+    notes = core_data(rows, [], Mathematics())["leaderboard"]["notes"]
+    assert any(note.endswith("All candidates scored under the unpruned whole/model: rpc.") for note in notes)
+
+
+def test_what_an_estimate_is_and_at_which_n_is_told(tmp_path):
+    write_sampled(tmp_path / "a", ["ci", "ii"])
+    write_run(tmp_path / "b", ["iicc", "iiii"], sprint={"strategy": "spread"})
+    data = data_of(tmp_path)
+    against = dict(zip(columns(data)["Against"], columns(data)["At N"], strict=True))
+    assert against == {"best baseline": None, "sample (T 0.6)": 2}
+    assert any("Of independent samples Pass@N is the unbiased estimate" in x for x in data["leaderboard"]["notes"])
+
+
+def test_a_text_that_one_of_two_files_lacks_is_shown(tmp_path):
+    write_run(tmp_path / "a", ["ci"], sprint={"strategy": "spread"})
+    write_run(tmp_path / "b", ["cc"], sprint={"strategy": "base"}, changed={0: {"doc": {"id": "test-0"}}})
+    [task] = data_of(tmp_path)["tasks"]
+    assert [question["pieces"] for question in task["questions"]] == [["What is 0 + 1?"]]
 
 
 def test_groups_of_one_task_are_numbered(tmp_path):
@@ -76,6 +95,7 @@ def test_groups_of_one_task_are_numbered(tmp_path):
     assert [task["name"] for task in data["tasks"]] == ["tiny_passn (group 1)", "tiny_passn (group 2)"]
     assert sorted(columns(data)["Task"]) == ["tiny_passn (group 1)", "tiny_passn (group 2)"]
     assert [run["task"] for run in data["runs"]] == [0, 1]
+    assert data["summary"] == "2 runs of 1 model on tiny_passn, 2 questions"  # of which both groups have one
 
 
 def test_a_run_without_samples_has_a_curve_only(tmp_path):
@@ -94,6 +114,7 @@ def test_heads_by_subject():
     assert (heads["layers"], heads["heads"]) == ((0, 2), (0, 1))
     assert heads["base"] == [0.5, 0.5, 0.5]
     assert heads["rates"][0] == [[0.5, 0.5], [0.25, 0.5]]
+    assert heads["gains"][0] == [[0.0, 0.0], [-0.25, 0.0]]
 
 
 def test_heads_that_were_not_run_and_several_at_once():

@@ -168,6 +168,9 @@ def damage(folder, how):
         samples.write_text("")
     elif how == "edited":
         samples.write_text("".join(lines).replace('"incorrect"', '"correct"'))
+    elif how.startswith("other "):
+        text["results"][TASK][f"{how[6:]},first_n"] = 0.99
+        file.write_text(json.dumps(text))
     elif how == "odd verdict":
         samples.write_text("".join(lines).replace('"incorrect"', '"right"'))
     elif how == "mixed N":
@@ -175,7 +178,7 @@ def damage(folder, how):
         samples.write_text("".join([json.dumps(first) + "\n", *lines[1:]]))
     elif how == "lists":
         samples.write_text("".join(lines).replace('"new_tokens": [9, 9]', '"new_tokens": [9]'))
-    elif how == "other rows":
+    elif how == "foreign rows":
         samples.write_text('{"a": 1}\n' * 3)
 
 
@@ -195,10 +198,14 @@ def damage(folder, how):
         ("twice", r"samples_.*question 'test-0' is in it twice"),
         ("empty", r"samples_.*is empty"),
         ("edited", r"samples_.* gives pass@1 .* says"),
+        ("other maj@2", r"samples_.* gives maj@2 .* says 0.99"),
+        ("other no_answer", r"samples_.* gives no_answer 0.\d+, .* says 0.99"),
+        ("other truncated", r"samples_.* gives truncated 0.0000, .* says 0.99"),
+        ("other grader_failed", r"samples_.* gives grader_failed .* says 0.99"),
         ("odd verdict", r"samples_.*'right' stands among its verdicts"),
         ("mixed N", r"samples_.*2, 3 responses; all of one run have the same N"),
         ("lists", r"samples_.*lists have 1, 2 entries"),
-        ("other rows", r"samples_.*line 1: no list of verdicts"),
+        ("foreign rows", r"samples_.*line 1: no list of verdicts"),
     ],
 )
 def test_a_named_file_that_cannot_be_used(tmp_path, how, sentence):
@@ -227,6 +234,16 @@ def test_other_json_in_a_folder_is_told_in_one_sentence(tmp_path):
     notes = []
     read_runs([tmp_path], notes)
     assert len(notes) == 1 and "(5 JSON files in all): no results of lm_eval" in notes[0]
+
+
+def test_samples_without_their_results_are_told(tmp_path):
+    write_run(tmp_path / "whole", VERDICTS)
+    next(write_run(tmp_path / "half", VERDICTS).glob("results_*")).unlink()
+    notes = []
+    assert len(read_runs([tmp_path], notes)) == 1
+    assert len(notes) == 1 and "half" in notes[0] and "the results of its run are not beside it" in notes[0]
+    with pytest.raises(InputError, match=r"no results .* \(1 file left out; the first: .*samples_tiny_passn"):
+        read_runs([tmp_path / "half"])
 
 
 def test_nothing_to_report(tmp_path):

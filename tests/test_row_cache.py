@@ -2,7 +2,7 @@
 
 import torch
 
-from sprint_lmeval.row_cache import GROWTH, RowCache
+from sprint_lmeval.row_cache import GROWTH, RowCache, copied
 
 
 def written(cache: RowCache, values: list[list[float]]) -> torch.Tensor:
@@ -28,7 +28,7 @@ def test_rows_are_taken_out_put_in_and_moved():
     cache = RowCache(1, 3)
     written(cache, [[1, 2], [3, 4], [5, 6]])
     cache.lengths += 2
-    parts = cache.take(2, 2)
+    parts = copied(cache.take(2, 2))
     cache.move(1, 0)
     other = RowCache(1, 2)
     other.put(1, parts, 2)
@@ -39,6 +39,7 @@ def test_rows_are_taken_out_put_in_and_moved():
     assert written(cache, [[9], [9], [9]])[2].tolist() == [5, 6, 9], "what was taken is a copy"
 
 
+@torch.inference_mode()
 def test_it_grows_and_keeps_what_it_has():
     cache = RowCache(1, 1)
     for start in range(0, 3 * GROWTH, 7):
@@ -47,3 +48,31 @@ def test_it_grows_and_keeps_what_it_has():
     seen = written(cache, [[0.0]])[0]
     assert seen[:-1].tolist() == list(range(len(seen) - 1))
     assert cache.places % GROWTH == 0
+
+
+@torch.inference_mode()
+def test_overflown_numbers_do_not_stay_for_the_next_row():
+    cache = RowCache(1, 2)
+    states = torch.tensor([[1.0, 70000.0], [2.0, 3.0]], dtype=torch.float16)[:, None, :, None]
+    cache.begin(2, 2)
+    cache.update(states, states.clone(), 0)
+    cache.leave([0])
+    cache.begin(2, 1)
+    keys, _ = cache.update(states[:, :, :1], states[:, :, :1], 0)
+    assert keys.isfinite().all()
+    assert cache.layers[0].keys[1, 0, :2, 0].tolist() == [2, 3], "the other row is as it was"
+
+
+@torch.inference_mode()
+def test_it_keeps_its_memory_when_rows_become_longer_and_fewer():
+    cache = RowCache(1, 0)
+    cache.resize(6, GROWTH, 0)
+    written(cache, [[float(row), row + 0.5] for row in range(6)])
+    cache.lengths += 2
+    memory = cache.layers[0].keys.untyped_storage().data_ptr()
+    cache.resize(3, 2 * GROWTH, kept=2)
+    assert cache.layers[0].keys.untyped_storage().data_ptr() == memory
+    assert cache.lengths.tolist() == [2, 2, 0]
+    assert written(cache, [[7.0], [8.0], [9.0]]).tolist() == [[0, 0.5, 7], [1, 1.5, 8], [9, 0, 0]]
+    cache.resize(6, GROWTH, kept=1)
+    assert written(cache, [[7.0]] * 6)[0].tolist() == [0, 0.5, 7]

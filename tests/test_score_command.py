@@ -1,6 +1,9 @@
 """`sprint-lmeval score`: what is chosen from stored answers, the file beside the samples, and what is refused."""
 
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 from gate_examples import DATE, TASK, row, write_rows, write_run
@@ -152,7 +155,7 @@ def refused(tmp_path, capsys, *options, rows=ROWS, **of_results) -> str:
     ("options", "reason"),
     [
         (["--with", "oracle"], "allowed are majority, selector, rpc, reward"),
-        (["--with", "majority,"], "allowed are majority"),
+        (["--with", "majority,"], "--with '' given, allowed are majority"),
         (["--with", "rpc"], "needs a model: add --model_args"),
         (["--with", "reward"], "needs a model: add --reward-model"),
         (["--with", "majority", "--model_args", "pretrained=tiny"], "which is for --with rpc"),
@@ -179,6 +182,22 @@ def test_files_that_lack_what_is_needed(tmp_path, capsys):
     (tmp_path / "c" / f"samples_{TASK}_{DATE}.jsonl").unlink()
     assert main(["score", str(tmp_path / "c"), "--with", "majority"]) == 2
     assert "--log_samples" in capsys.readouterr().err
+    error = refused(tmp_path / "d", capsys, "--with", "majority", rows=[row(0, "ci", scores=[float("nan")] * 2)])
+    assert "line 1: nan stands among its scores" in error
+
+
+def test_a_folder_in_the_place_of_the_scores(tmp_path, capsys):
+    write_rows(tmp_path, ROWS)
+    (tmp_path / SCORES).mkdir()
+    assert main(["score", str(tmp_path), "--with", "majority"]) == 2
+    assert "move it away" in capsys.readouterr().err
+
+
+def test_names_that_an_encoding_does_not_have(tmp_path):
+    write_rows(tmp_path, ROWS, model_args={"pretrained": "\u6a21\u578b"})
+    command = [sys.executable, "-m", "sprint_lmeval.cli", "score", str(tmp_path), "--with", "majority"]
+    ended = subprocess.run(command, env={**os.environ, "PYTHONIOENCODING": "ascii"}, capture_output=True, text=True)
+    assert ended.returncode == 0 and ended.stdout.startswith("\\u6a21\\u578b, fixed")
 
 
 def test_published_runs_without_responses_have_a_majority(tmp_path, capsys):

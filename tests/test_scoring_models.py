@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 import torch
 from gate_examples import DATE, TASK, row, write_rows
-from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForSequenceClassification
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    BertConfig,
+    BertForSequenceClassification,
+    BertTokenizer,
+    LlamaConfig,
+    LlamaForSequenceClassification,
+)
 
 from sprint_lmeval.cli import main
 from sprint_lmeval.errors import InputError
@@ -55,6 +63,14 @@ def test_batches_do_not_matter(base, monkeypatch):
     monkeypatch.setattr("sprint_lmeval.scoring.likelihoods.MAX_LOGITS", 1)  # one row a batch
     alone = BaseModel("pretrained=tiny,dtype=float32", "cpu").log_probabilities(QUESTIONS)
     assert np.allclose(together, alone, atol=1e-3, equal_nan=True)
+
+
+def test_probabilities_that_are_no_numbers():
+    model = BaseModel("pretrained=tiny,dtype=float32", "cpu")
+    with torch.no_grad():
+        model.model.model.lm_head.weight.fill_(float("nan"))
+    with pytest.raises(InputError, match="probabilities that are no numbers: give another dtype="):
+        model.log_probabilities(QUESTIONS)
 
 
 def test_a_response_without_room_is_refused(base):
@@ -145,6 +161,47 @@ def test_models_that_are_no_reward_models(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="could not be loaded"):
         RewardModel(str(tmp_path / "empty"), "cpu")
+
+
+def test_weights_that_are_not_there_are_no_reward_model(tmp_path):
+    """A language model loads as a classifier, whose head is then drawn anew every time."""
+    with pytest.raises(InputError, match=r"has no weights for score.weight, which would be random"):
+        RewardModel(str(MODEL_FOLDER), "cpu")
+
+
+def test_rewards_that_are_no_numbers(tmp_path):
+    folder = reward_folder(tmp_path / "reward")
+    model = RewardModel(folder, "cpu")
+    with torch.no_grad():
+        model.model.score.weight.fill_(float("nan"))
+    with pytest.raises(InputError, match="rewards that are no numbers"):
+        model.rewards(QUESTIONS)
+
+
+def test_segments_tell_a_question_from_a_response(tmp_path):
+    """Encoders of the kind of BERT mark the two texts of a pair."""
+    torch.manual_seed(1)
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "one", "two", "three"]
+    (tmp_path / "vocab.txt").write_text("\n".join(words))
+    BertTokenizer(str(tmp_path / "vocab.txt")).save_pretrained(tmp_path)
+    config = BertConfig(
+        vocab_size=len(words),
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        max_position_embeddings=32,
+        num_labels=1,
+        initializer_range=1.0,
+    )
+    BertForSequenceClassification(config).save_pretrained(tmp_path)
+    (found,) = RewardModel(str(tmp_path), "cpu").rewards([Asked("", "one two", ["three", "two three one"])])
+    tokenizer, model = AutoTokenizer.from_pretrained(tmp_path), BertForSequenceClassification.from_pretrained(tmp_path)
+    with torch.inference_mode():
+        for value, response in zip(found, ("three", "two three one"), strict=True):
+            inputs = tokenizer("one two", response, return_tensors="pt")
+            assert inputs["token_type_ids"].any()
+            assert value == pytest.approx(model.eval()(**inputs).logits.item(), abs=1e-4)
 
 
 def test_reward_through_the_command(tmp_path):

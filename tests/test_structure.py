@@ -32,6 +32,7 @@ ORDER = """
     rows
     row_cache
     grouped_attention
+    device_rules
     passes
     drafts
     question_rows
@@ -64,6 +65,7 @@ ORDER = """
     report
     report.statistics
     report.text
+    report.lines
     report.samples
     report.facts
     report.result_files

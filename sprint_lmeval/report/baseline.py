@@ -11,7 +11,6 @@ Letters of verdicts: c correct, i incorrect, n no answer, t timeout, e error. Th
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
 import os
@@ -24,8 +23,10 @@ from sprint_lmeval.candidates import MAX_CANDIDATES
 from sprint_lmeval.errors import InputError
 from sprint_lmeval.questions import UNKNOWN, VERDICTS
 from sprint_lmeval.report.comparable import requirements
+from sprint_lmeval.report.lines import one_line
 from sprint_lmeval.report.runs import Question, Run, read_runs
 from sprint_lmeval.report.samples import CORRECT, Samples
+from sprint_lmeval.report.text import number_of
 
 KEY = "sprint_lmeval_baseline"
 FORMAT = 1
@@ -43,13 +44,14 @@ def baseline_command(options) -> str:
     """Run `sprint-lmeval baseline`: runs in, a baseline file out."""
     notes: list[str] = []
     runs = read_runs(options.results, notes)
+    for run in runs:
+        require_samples(run, notes)
     count = write_baseline(runs, Path(options.output), options.overwrite)
-    described = [
-        f"  {run.model_label}, {run.strategy_label}, {run.task}: {len(run.questions)} questions" for run in runs
-    ]
-    return "\n".join(
-        [f"{options.output}: {len(runs)} runs, {count:,} bytes", *described, *(f"note: {n}" for n in notes)]
-    )
+    lines = [f"{options.output}: {number_of(len(runs), 'run', 'runs')}, {count:,} bytes"]
+    for run in runs:
+        said = f"{run.model_label}, {run.strategy_label}, {run.task}"
+        lines.append(f"  {one_line(said)}: {number_of(len(run.questions), 'question', 'questions')}")
+    return "\n".join([*lines, *(f"note: {one_line(note)}" for note in notes)])
 
 
 def write_baseline(runs: Sequence[Run], path: Path, overwrite: bool = False) -> int:
@@ -74,26 +76,35 @@ def write_baseline(runs: Sequence[Run], path: Path, overwrite: bool = False) -> 
     return write_whole(path, f'{{"{KEY}": {FORMAT}, "runs": [\n{body}\n]}}\n')
 
 
-def require_samples(run: Run) -> None:
-    """Raise InputError where a run has no verdicts per question."""
+def require_samples(run: Run, notes: Sequence[str] = ()) -> None:
+    """Raise InputError where a run has no verdicts per question; `notes`: of reading, which may say why."""
     if run.samples is None:
+        date = run.path.stem.removeprefix("results")
+        said = [note for note in notes if f"{date}.jsonl" in note]
         raise InputError(
-            f"{run.path} has no samples beside it that can be read, so its questions cannot be paired: run lm_eval "
-            "with --log_samples"
+            f"{run.path} has no samples beside it that can be read{f' ({said[0]})' if said else ''}: run lm_eval with "
+            "--log_samples"
         )
 
 
 def write_whole(path: Path, text: str) -> int:
-    """Write a text beside its place, then move it there; returns its size in bytes."""
-    content = text.encode()
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    """Write JSON beside its place, then move it there; returns its size in bytes.
+
+    A link stays, and what it leads to is replaced; a device or a pipe (/dev/stdout) is written to, not replaced.
+    """
+    content = text.encode("utf-8", "backslashreplace")  # a name of a file that is not UTF-8: as JSON writes it
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(content)
-        part.replace(path)
+        if path.exists() and not path.is_file():
+            return path.write_bytes(content)
+        place = path.resolve()
+        place.parent.mkdir(parents=True, exist_ok=True)
+        part = place.with_name(f".{place.name}.{os.getpid()}.part")
+        try:
+            part.write_bytes(content)
+            part.replace(place)
+        finally:
+            part.unlink(missing_ok=True)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            part.unlink()
         raise InputError(f"{path} cannot be written ({error.strerror}): give another name") from None
     return len(content)
 
@@ -169,7 +180,8 @@ def _run(path: Path, given: dict, where: str) -> Run:
     n, facts, seed = given.get("n"), given.get("facts"), given.get("seed")
     if type(n) is not int or not 1 <= n <= MAX_CANDIDATES:
         raise InputError(f"{where}: n is {n!a:.40}, allowed is 1 to {MAX_CANDIDATES:,}")
-    if not _facts_fit(facts) or not (seed is None or type(seed) is int):
+    prompts = given.get("prompts")
+    if not _facts_fit(facts) or not (seed is None or type(seed) is int) or not (prompts is None or _name(prompts)):
         raise InputError(f"{where}: its facts or its seed are not as sprint-lmeval baseline writes them")
     samples = _samples(path, given, n, where)
     rates = given.get("rates")
@@ -178,7 +190,7 @@ def _run(path: Path, given: dict, where: str) -> Run:
         raise InputError(f"{where}: its verdicts do not give the rates that it states: the file was changed")
     facts = {**dict.fromkeys(FACTS), **{k: v for k, v in facts.items() if k in FACTS}}
     facts |= {"n": n, "seed": seed, "strategy": names["strategy"], "selector": names["selector"]}
-    facts |= {"prompts": given.get("prompts"), "questions": len(samples.questions), "seconds": None, "date": None}
+    facts |= {"prompts": prompts, "questions": len(samples.questions), "seconds": None, "date": None}
     return Run(path=path, **names, seed=seed, n=n, metrics=passed, facts=facts, samples=samples)
 
 

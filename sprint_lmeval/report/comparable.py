@@ -72,6 +72,13 @@ def comparable_groups(runs: Sequence[Run], separate: bool = False) -> list[Group
     return [group for task in sorted(groups) for group in groups[task]]
 
 
+def group_label(groups: Sequence[Group], number: int) -> str:
+    """Return the task of a group, with the group's number (from 1) where a task has several."""
+    task = groups[number - 1].task
+    several = sum(group.task == task for group in groups) > 1
+    return f"{task} (group {number})" if several else task
+
+
 def requirements(run: Run) -> dict[str, object]:
     """What must be equal by name; None where the files do not say."""
     facts, settings = run.facts, run.facts["settings"]

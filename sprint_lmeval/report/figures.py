@@ -34,10 +34,10 @@ MAX_LABEL = 60
 
 
 def line_style(number: int) -> dict:
-    """Return colour, line and marker of the curve with this number: no two of 28 are alike."""
+    """Return colour, line and marker of the curve with this number: no two of 32 are alike without the colour."""
     return {
         "color": COLOURS[number % len(COLOURS)],
-        "linestyle": LINES[number % len(LINES)],
+        "linestyle": LINES[(number + number // len(MARKERS)) % len(LINES)],
         "marker": MARKERS[number % len(MARKERS)],
         "markersize": 4.5,
         "linewidth": 1.4,

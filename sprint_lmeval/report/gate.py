@@ -18,8 +18,9 @@ import numpy as np
 from sprint_lmeval.errors import InputError
 from sprint_lmeval.report.baseline import is_baseline, read_baseline, require_samples
 from sprint_lmeval.report.comparable import requirements
-from sprint_lmeval.report.gate_metrics import Comparison, Rules, decide, default_metrics, test_metric
+from sprint_lmeval.report.gate_metrics import Comparison, Rules, decide, default_metrics, test_metric, why_blind
 from sprint_lmeval.report.gate_text import publish
+from sprint_lmeval.report.lines import one_line
 from sprint_lmeval.report.runs import Run, read_runs
 
 ALPHA = 0.05
@@ -39,7 +40,7 @@ def gate_command(options) -> int:
     rules = reason = None
     try:
         rules = make_rules(options)
-        _refuse_overwriting(options)
+        _check_paths(options)
         comparisons = gate(Path(options.baseline), Path(options.current), rules, notes)
         failed = any(test.outcome == "regressed" for c in comparisons for test in c.tests)
         status = REGRESSED if failed else PASSED
@@ -50,8 +51,8 @@ def gate_command(options) -> int:
         status, reason = NOT_COMPARABLE, f"the comparison itself failed ({error!r:.200}): this is a defect of the gate"
     try:
         publish(options, status, reason, comparisons, rules, notes)
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
+    except (InputError, OSError) as error:  # such as a full disk under the standard output
+        print(f"error: {one_line(error)}", file=sys.stderr)
         return NOT_COMPARABLE
     return status
 
@@ -65,8 +66,10 @@ def make_rules(options) -> Rules:
             value = float(number)
         except ValueError:
             value = -1.0
-        if not 0 <= value <= 1 or name in tolerances:
+        if not 0 <= value <= 1 or text.startswith("="):
             raise InputError(f"--tolerance {text!a} given, needed is a share from 0 to 1 (0.01 is a point), NAME=SHARE")
+        if name in tolerances:
+            raise InputError(f"--tolerance {text!a} given, there is one for {name or 'all metrics'} already: give one")
         tolerances[name] = value
     alpha = options.alpha if options.alpha is not None or tolerances else ALPHA
     if alpha is not None and not 0 < alpha < 1:
@@ -74,13 +77,18 @@ def make_rules(options) -> Rules:
     metrics = tuple(dict.fromkeys(name.strip() for name in (options.metrics or "").split(",") if name.strip()))
     if options.metrics is not None and not metrics:
         raise InputError(f"--metrics {options.metrics!a} given, it names no metric")
-    strange = [name for name in options.allow if name not in ALLOWABLE]
+    allow = tuple(name.strip() for text in options.allow for name in text.split(","))
+    strange = [name for name in allow if name not in ALLOWABLE]
     if strange:
-        raise InputError(f"--allow {strange[0]} given, what may differ is {', '.join(ALLOWABLE)}")
-    return Rules(alpha, tolerances, metrics, tuple(options.allow))
+        raise InputError(f"--allow {strange[0]!a} given, what may differ is {', '.join(ALLOWABLE)}")
+    return Rules(alpha, tolerances, metrics, allow)
 
 
-def _refuse_overwriting(options) -> None:
+def _check_paths(options) -> None:
+    for option in ("baseline", "current", "json"):
+        if getattr(options, option) == "":  # a variable that is not set, say; as a path it is the working directory
+            setattr(options, option, None)
+            raise InputError(f"--{option} '' given, needed is the name of a file")
     target = Path(options.json).resolve() if options.json else None
     if target in (Path(options.baseline).resolve(), Path(options.current).resolve()):
         name, options.json = options.json, None
@@ -108,8 +116,14 @@ def gate(baseline: Path, current: Path, rules: Rules, notes: list[str] | None = 
 
 
 def _read(path: Path, notes: list[str]) -> list[Run]:
-    if not path.exists():
-        raise InputError(f"{path} does not exist: give a baseline file, or results of lm_eval with --log_samples")
+    try:
+        found = path.exists()
+    except OSError:  # such as a name that is too long
+        found = False
+    if not found:
+        raise InputError(
+            f"{path!s:.200} does not exist: give a baseline file, or results of lm_eval with --log_samples"
+        )
     return read_baseline(path) if path.is_file() and is_baseline(path) else read_runs([path], notes)
 
 
@@ -185,7 +199,8 @@ def _check_comparable(before: Run, now: Run, allow: Sequence[str]) -> list[str]:
                 f"--allow {allowed} if that is what is tested"
             )
         notes.append(f"their {name} differ, as --allow {allowed} permits")
-    return notes + _told_differences(before, now)
+    same = ["both sides are the same file, so nothing can differ"] if before.path.samefile(now.path) else []
+    return notes + same + _told_differences(before, now)
 
 
 def _requirements(run: Run) -> dict[str, object]:
@@ -230,20 +245,17 @@ def _told_differences(before: Run, now: Run) -> list[str]:
 
 
 def _refuse_blind(comparisons: Sequence[Comparison], rules: Rules, count: int) -> None:
-    """A test whose baseline solves so little that no drop could be significant: told; if all are like this, refused."""
-    if rules.alpha is None:
-        return
-    blind = 0
+    """A test that no drop could fail is told; a gate in which all are like this is refused."""
+    seeing, told = 0, ""
     for comparison in comparisons:
         for test in comparison.tests:
-            if test.least_p * count >= rules.alpha:
-                blind += 1
-                comparison.notes.append(
-                    f"{test.metric} cannot fail: with a baseline of {100 * test.baseline:.1f} % of "
-                    f"{len(comparison.baseline.questions)} questions no drop is significant"
-                )
-    if blind == count:
+            reason = why_blind(test, rules, count, len(comparison.baseline.questions))
+            if reason:
+                told = f"{test.metric} cannot fail: {reason}"
+                comparison.notes.append(told)
+            seeing += not reason and (rules.alpha is not None or test.tolerance is not None)
+    if not seeing:
         raise InputError(
-            f"{comparisons[0].baseline.path}: {comparisons[0].notes[-1]}, so this gate would pass whatever happens: "
-            "compare more questions, or give --tolerance without --alpha"
+            f"{comparisons[0].baseline.path}: {told}, so this gate would pass whatever happens: compare more "
+            "questions, or give a (smaller) --tolerance without --alpha"
         )

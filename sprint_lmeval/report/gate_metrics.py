@@ -14,6 +14,7 @@ from sprint_lmeval.report.runs import Run
 from sprint_lmeval.report.statistics import holm, mcnemar, paired_bootstrap
 
 ROUNDING = 1e-9
+RESAMPLES = 10_000
 LOWER_IS_BETTER = ("no_answer", "truncated", "grader_failed")
 NO_ANSWER = VERDICTS.index(Verdict.no_answer)
 FAILED = (VERDICTS.index(Verdict.timeout), VERDICTS.index(Verdict.error))
@@ -34,7 +35,10 @@ class Rules:
 
 @dataclass
 class Test:
-    """One metric of one pair of runs; rates are shares from 0 to 1, `change` is current minus baseline."""
+    """One metric of one pair of runs; rates are shares from 0 to 1, `change` is current minus baseline.
+
+    `most_drop` and `least_p` are what a current run without any right answer would have.
+    """
 
     metric: str
     baseline: float
@@ -47,6 +51,7 @@ class Test:
     method: str
     p: float
     tolerance: float | None
+    most_drop: float
     least_p: float
     p_corrected: float = 1.0
     outcome: str = "passed"
@@ -82,9 +87,9 @@ def metric_values(run: Run, metric: str) -> np.ndarray:
         InputError: there is no such metric, or the run's files do not tell it.
     """
     correct, n = run.correct, run.n
-    name, _, number = metric.partition("@")
-    if name == "pass" and number.isdecimal() and 1 <= int(number) <= n:
-        return correct[:, : int(number)].any(1)
+    firsts = {f"pass@{k}": k for k in range(1, n + 1)}
+    if metric in firsts:
+        return correct[:, : firsts[metric]].any(1)
     if metric == f"mean@{n}":
         return correct.mean(1)
     if metric == f"maj@{n}":
@@ -110,7 +115,7 @@ def test_metric(metric: str, before: Run, now: Run, order: np.ndarray, rules: Ru
     """Test a drop of one metric; `order` is each baseline question's place in the current run."""
     old, new = metric_values(before, metric), metric_values(now, metric)[order]
     good_old, good_new = (1 - old, 1 - new) if metric in LOWER_IS_BETTER else (old, new)  # higher is better
-    found = paired_bootstrap(good_new, good_old, alternative="less")
+    found = paired_bootstrap(good_new, good_old, RESAMPLES, alternative="less")
     exact = old.dtype == bool
     p = mcnemar(new, old, alternative="less") if exact else found.p
     sign = -1 if metric in LOWER_IS_BETTER else 1
@@ -128,8 +133,19 @@ def test_metric(metric: str, before: Run, now: Run, order: np.ndarray, rules: Ru
         method="exact McNemar" if exact else "paired bootstrap",
         p=p,
         tolerance=rules.tolerance(metric),
-        least_p=0.5 ** int((good_old > ROUNDING).sum()),
+        most_drop=float(good_old.mean()),
+        least_p=max(0.5 ** int((good_old > ROUNDING).sum()), 0.0 if exact else 1 / (RESAMPLES + 1)),
     )
+
+
+def why_blind(test: Test, rules: Rules, count: int, questions: int) -> str:
+    """Return why one of `count` tests could not fail by itself; "" where a bad enough current run would."""
+    if rules.alpha is not None and test.least_p * count >= rules.alpha:
+        return f"with a baseline of {100 * test.baseline:.1f} % of {questions} questions no drop is significant"
+    if test.tolerance is not None and test.most_drop <= test.tolerance + ROUNDING:
+        most, limit = 100 * test.most_drop, 100 * test.tolerance
+        return f"it cannot drop by more than {most:.1f} points, and {limit:g} are within its tolerance"
+    return ""
 
 
 def decide(tests: Sequence[Test], rules: Rules) -> None:

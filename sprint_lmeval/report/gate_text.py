@@ -1,7 +1,6 @@
 """What a gate says: a table for people, JSON for machines, annotations and a summary for GitHub Actions.
 
-Names in it come from files that others wrote: everything shown is one printable line, so that no text can end a line
-and begin a workflow command of its own.
+Names in it come from files that others wrote, and pass through lines.py, so that none begins a workflow command.
 """
 
 from __future__ import annotations
@@ -14,6 +13,7 @@ from pathlib import Path
 
 from sprint_lmeval.report.baseline import write_whole
 from sprint_lmeval.report.gate_metrics import Comparison, Rules, Test
+from sprint_lmeval.report.lines import aligned, one_line
 
 OUTCOMES = ("passed", "regressed", "not comparable")
 HEADINGS = ("metric", "baseline", "current", "change", "95 % interval", "worse", "better", "p", "outcome")
@@ -44,11 +44,6 @@ def publish(
     if options.json:
         content = as_json(status, reason, comparisons, rules, notes)
         write_whole(Path(options.json), json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
-
-
-def one_line(text: object) -> str:
-    """Text with everything that is not printable as a blank."""
-    return "".join(c if c.isprintable() else " " for c in str(text))
 
 
 # ---- for people ----
@@ -83,20 +78,6 @@ def _cells(test: Test) -> tuple[str, ...]:
     rates = (f"{100 * test.baseline:.1f}", f"{100 * test.current:.1f}", f"{100 * test.change:+.1f}")
     counts = (str(len(test.worse)), str(len(test.better)))
     return (one_line(test.metric), *rates, interval, *counts, f"{test.p_corrected:.4f}", test.outcome)
-
-
-def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Return the rows of a table as lines; the first and the last column begin left."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    last = len(widths) - 1
-    lines = []
-    for row in rows:
-        cells = [
-            c.ljust(w) if place in (0, last) else c.rjust(w)
-            for place, (c, w) in enumerate(zip(row, widths, strict=True))
-        ]
-        lines.append("  ".join(cells).rstrip())
-    return lines
 
 
 def _named(test: Test) -> str:

@@ -16,6 +16,7 @@ from sprint_lmeval.report.heads import HeadTable, best_head_gains
 BETTER, WORSE, LINE = COLOURS[5], COLOURS[4], COLOURS[6]
 MAX_BARS = 120  # in one line of bars; more layers go into further lines
 MAX_PANELS = 31
+ROOM = 0.07  # of the height, below the bars, for the names of the layers
 WIDE = 21  # characters of a name under a violin
 FEWEST = 3  # values that a violin is drawn of; fewer are shown as points
 
@@ -29,9 +30,10 @@ def bars_figure(table: HeadTable) -> Figure:
         _bars(panel, table, layers, base)
     low, high = (pick([a[0].get_ylim()[i] for a in axes]) for i, pick in ((0, min), (1, max)))
     for (panel,) in axes:
-        panel.set_ylim(low, high)
+        panel.set_ylim(low - ROOM * (high - low), high)
     figure.suptitle(f"{shortened(table.name)}: Pass@1 of single pruned heads", fontsize=10)
-    axes[0][0].legend(fontsize=7.5, ncols=4, loc="lower right", bbox_to_anchor=(1, 1), frameon=False)
+    if not np.isnan(base):
+        axes[0][0].legend(fontsize=7.5, ncols=4, loc="lower right", bbox_to_anchor=(1, 1), frameon=False)
     return figure
 
 
@@ -45,17 +47,18 @@ def _lines_of_layers(table: HeadTable) -> list[list[int]]:
 def _bars(panel: Axes, table: HeadTable, layers: Sequence[int], base: float) -> None:
     cells = [(layer, head) for layer in layers for head in range(len(table.heads))]
     cells = [cell for cell in cells if not np.isnan(table.rates[0][cell])]
-    rates = np.array([100 * table.rates[0][cell] for cell in cells])
-    gains = rates - base
     places = np.arange(len(cells))
-    kinds = (("above", gains > 0, BETTER, ""), ("not above", ~(gains > 0), WORSE, "////"))
+    known = not np.isnan(base)
+    heights = np.array([100 * (table.gains if known else table.rates)[0][cell] for cell in cells])
+    above = heights > 0
+    kinds = (("above", above, BETTER, ""), ("not above", ~above, WORSE, "////"))
     for name, chosen, colour, hatch in (kind for kind in kinds if kind[1].any()):
-        style = {"color": colour, "hatch": hatch, "edgecolor": LINE, "linewidth": 0.4, "label": name}
-        bottom = 0 if np.isnan(base) else base
-        panel.bar(places[chosen], rates[chosen] - bottom, bottom=bottom, **style)
-    errors = np.array([100 * table.intervals[cell] for cell in cells]).reshape(-1, 2)
-    panel.vlines(places, base + errors[:, 0], base + errors[:, 1], color=LINE, linewidth=0.7, label="95 % interval")
-    panel.axhline(base, color=LINE, linestyle="--", linewidth=1.2, label=f"unpruned: {base:.1f} %")
+        style = {"color": colour, "hatch": hatch, "edgecolor": LINE, "linewidth": 0.4, "label": name if known else None}
+        panel.bar(places[chosen], heights[chosen], bottom=base if known else 0, **style)
+    if known:
+        errors = np.array([base + 100 * table.intervals[cell] for cell in cells]).reshape(-1, 2)
+        panel.vlines(places, *errors.T, color=LINE, linewidth=0.7, label="95 % interval")
+        panel.axhline(base, color=LINE, linestyle="--", linewidth=1.2, label=f"unpruned: {base:.1f} %")
     panel.set_xticks(places, [f"H{table.heads[head]}" for _, head in cells], rotation=90, fontsize=6.5)
     panel.set(ylabel="Pass@1, %", xlim=(-0.8, len(cells) - 0.2))
     for place in range(1, len(cells)):
@@ -109,7 +112,8 @@ def maps_figure(table: HeadTable) -> Figure:
         _mark(panel, table, number, (low + high) / 2)
     label = "Pass@1, %" if np.isnan(table.base).all() else "gain, points"
     figure.colorbar(drawn, ax=panels, label=label, shrink=0.8, extend="min" if np.nanmin(values) < low else "neither")
-    figure.suptitle(f"{shortened(table.name)}: layer by head", fontsize=10)
+    marked = ", + above the unpruned model" if (table.gains > 0).any() else ""
+    figure.suptitle(f"{shortened(table.name)}: layer by head{marked}", fontsize=10)
     return figure
 
 

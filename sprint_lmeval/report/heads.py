@@ -28,6 +28,7 @@ class HeadTable:
         counts: questions of each subject.
         layers, heads: numbers, sorted.
         rates: float [subjects, layers, heads], nan where a head was not run.
+        gains: float [subjects, layers, heads], Pass@1 minus that of the unpruned model, of questions both answered.
         base: float [subjects], Pass@1 of the unpruned model, nan where it was not run.
         intervals: float [layers, heads, 2], 95 % bootstrap interval of the gain on all questions, paired.
     """
@@ -38,13 +39,9 @@ class HeadTable:
     layers: tuple[int, ...]
     heads: tuple[int, ...]
     rates: np.ndarray
+    gains: np.ndarray
     base: np.ndarray
     intervals: np.ndarray
-
-    @property
-    def gains(self) -> np.ndarray:
-        """float [subjects, layers, heads]: Pass@1 minus that of the unpruned model."""
-        return self.rates - self.base[:, None, None]
 
 
 def head_table(matrix: OutcomeMatrix, name: str) -> HeadTable:
@@ -60,12 +57,13 @@ def head_table(matrix: OutcomeMatrix, name: str) -> HeadTable:
     if len(layers) * len(heads) > MAX_CELLS:
         raise InputError(f"{name} has heads of {len(layers)} layers and {len(heads)} numbers, which no table holds")
     subjects = _subjects(matrix)
-    rates = np.full((len(subjects), len(layers), len(heads)), np.nan)
+    rates, gains = np.full((2, len(subjects), len(layers), len(heads)), np.nan)
     intervals = np.full((len(layers), len(heads), 2), np.nan)
     base = matrix.candidates.index(BASE) if BASE in matrix.candidates else None
     for (layer, head), column in columns.items():
         place = (layers.index(layer), heads.index(head))
         rates[:, *place] = [_rate(matrix, column, rows) for rows in subjects.values()]
+        gains[:, *place] = [_gain(matrix, column, base, rows) for rows in subjects.values()]
         intervals[place] = _interval(matrix, column, base)
     return HeadTable(
         name=name,
@@ -74,6 +72,7 @@ def head_table(matrix: OutcomeMatrix, name: str) -> HeadTable:
         layers=tuple(layers),
         heads=tuple(heads),
         rates=rates,
+        gains=gains,
         base=np.array([np.nan if base is None else _rate(matrix, base, rows) for rows in subjects.values()]),
         intervals=intervals,
     )
@@ -93,9 +92,22 @@ def _rate(matrix: OutcomeMatrix, column: int, rows: np.ndarray) -> float:
     return float(matrix.correct[ran, column].mean()) if ran.any() else float("nan")
 
 
+def _gain(matrix: OutcomeMatrix, column: int, base: int | None, rows: np.ndarray) -> float:
+    both = _both(matrix, column, base) & rows
+    if not both.any():
+        return float("nan")
+    return float(matrix.correct[both, column].mean() - matrix.correct[both, base].mean())
+
+
+def _both(matrix: OutcomeMatrix, column: int, base: int | None) -> np.ndarray:
+    """Questions that a head and the unpruned model both answered, bool [questions]."""
+    ran = matrix.ran[:, column]
+    return ran & matrix.ran[:, base] if base is not None else np.zeros_like(ran)
+
+
 def _interval(matrix: OutcomeMatrix, column: int, base: int | None) -> tuple[float, float]:
-    """95 % interval of the gain, over questions that both answered."""
-    both = matrix.ran[:, column] & matrix.ran[:, base] if base is not None else np.zeros(1, bool)
+    """95 % interval of the gain."""
+    both = _both(matrix, column, base)
     if not both.any():
         return float("nan"), float("nan")
     paired = paired_bootstrap(*matrix.correct[both][:, [column, base]].T, RESAMPLES)

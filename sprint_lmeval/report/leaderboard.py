@@ -38,8 +38,8 @@ def leaderboard(groups: Sequence[Group], scores: dict[tuple[Path, str], RunScore
     Keys: group (number from 1), task, model, strategy, questions, n, pass (k -> Pass@k), stderr (k -> its
     standard error, None unknown), unbiased, mean, majority,
     no_answer, truncated, grader_failed, distinct_answers, tokens_per_answer, tokens_per_question, seconds, common_n,
-    comparisons (list of `compare`), best_at (every k at which it is the best baseline), baseline (bool), methods and
-    redundancy (of a score file, or {}), run, path.
+    comparisons (list of `compare`), best_at (every k at which it is the best baseline), baseline (bool), methods,
+    redundancy and scored_under (of a score file, or {}), run, path.
     """
     rows = []
     for number, group in enumerate(groups, 1):
@@ -75,6 +75,7 @@ def _row(number: int, group: Group, run: Run, scores: RunScores | None) -> dict:
         "baseline": is_baseline(run),
         "methods": scores.methods if scores else {},
         "redundancy": scores.redundancy if scores else {},
+        "scored_under": scores.scored_under if scores else {},
         "comparisons": [],
         "best_at": [],
         "path": run.path,
@@ -142,6 +143,23 @@ def headline(row: dict) -> dict | None:
 def is_best_baseline(row: dict) -> bool:
     """Whether it is what the others of its group and model are compared with at the common N."""
     return row["common_n"] in row["best_at"]
+
+
+def method_label(name: str) -> str:
+    """Return how a method of choosing is called beside the harness's majority, which splits ties."""
+    return "majority vote" if name == "majority" else name
+
+
+def about_methods(rows: Sequence[dict]) -> str:
+    """Return how the methods of score files are to be read; "" where there are none."""
+    under: dict[str, list[str]] = {}
+    for name, model in sorted({pair for row in rows for pair in row["scored_under"].items()}):
+        under.setdefault(model, []).append(name)
+    sentences = ["Majority vote: the same, the first of equals."]
+    for model, names in under.items():
+        sentences.append(f"All candidates scored under the unpruned {model}: {', '.join(names)}.")
+    named = {name for row in rows for name in row["methods"]}
+    return " ".join(sentences if "majority" in named else sentences[1:])
 
 
 # ---- as CSV ----

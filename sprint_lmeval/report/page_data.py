@@ -13,9 +13,10 @@ from sprint_lmeval.errors import InputError
 from sprint_lmeval.outcomes import OutcomeMatrix
 from sprint_lmeval.report.curves import curve_of
 from sprint_lmeval.report.heads import head_table, table_name
-from sprint_lmeval.report.leaderboard import headline, is_best_baseline
+from sprint_lmeval.report.leaderboard import about_methods, headline, is_best_baseline, method_label
 from sprint_lmeval.report.page_math import Mathematics
 from sprint_lmeval.report.runs import Run
+from sprint_lmeval.report.text import points
 
 LETTERS = np.array(list("01234-"))  # verdict codes as one letter each; the last stands for -1, not run
 
@@ -24,7 +25,7 @@ def core_data(rows: Sequence[dict], matrices: Sequence[OutcomeMatrix], mathemati
     """Return tasks with their problems, runs with curves and verdicts, the leaderboard and the matrices."""
     tasks = [_Task(name, of_group, mathematics) for name, of_group in _by_group(rows).items()]
     return {
-        "summary": _summary(rows, tasks),
+        "summary": _summary(rows),
         "leaderboard": leaderboard_data(rows),
         "tasks": [{"name": task.name, "questions": task.questions} for task in tasks],
         "runs": [run for place, task in enumerate(tasks) for run in task.runs(place)],
@@ -32,12 +33,13 @@ def core_data(rows: Sequence[dict], matrices: Sequence[OutcomeMatrix], mathemati
     }
 
 
-def _summary(rows: Sequence[dict], tasks: Sequence[_Task]) -> str:
+def _summary(rows: Sequence[dict]) -> str:
     if not rows:
         return ""
     models = len({row["model"] for row in rows})
-    where = tasks[0].name if len(tasks) == 1 else _count(len(tasks), "task")
-    questions = sum(len(task.questions) for task in tasks)
+    named = {row["task"] for row in rows}
+    where = named.pop() if len(named) == 1 else _count(len(named), "task")
+    questions = len({(row["task"], question.hash) for row in rows for question in row["run"].questions})
     return f"{_count(len(rows), 'run')} of {_count(models, 'model')} on {where}, {_count(questions, 'question')}"
 
 
@@ -62,7 +64,10 @@ class _Task:
 
     def __init__(self, name: str, rows: list[dict], mathematics: Mathematics) -> None:
         self.name, self.rows = name, rows
-        known = {question.hash: question for row in rows for question in row["run"].questions}
+        known = {}
+        for question in (question for row in rows for question in row["run"].questions):
+            if question.hash not in known or not known[question.hash].text:  # some files are published without texts
+                known[question.hash] = question
         self._places = {key: place for place, key in enumerate(known)}
         self.questions = [_question_data(question, mathematics) for question in known.values()]
 
@@ -133,9 +138,10 @@ def leaderboard_data(rows: Sequence[dict]) -> dict:
     table += [(_percent(label, meaning), [row[name] for row in rows]) for name, label, meaning in RATES]
     for method in methods:
         found = [row["methods"].get(method, {}) for row in rows]
-        table.append((_percent(method, "one answer chosen by this"), [one.get("accuracy") for one in found]))
+        label = method_label(method)
+        table.append((_percent(label, "one answer chosen by this"), [one.get("accuracy") for one in found]))
         recovered = [one.get("recovered_of_pass_n") for one in found]
-        table.append((_percent(f"{method} / Pass@N", "share of Pass@N that the choice recovers"), recovered))
+        table.append((_percent(f"{label} / Pass@N", "share of Pass@N that the choice recovers"), recovered))
     table.append((_column("N", "answers per question"), [row["n"] for row in rows]))
     table.append((_column("Questions"), [row["questions"] for row in rows]))
     table.append((_column("Tokens", "mean tokens of an answer"), [row["tokens_per_answer"] for row in rows]))
@@ -146,22 +152,33 @@ def leaderboard_data(rows: Sequence[dict]) -> dict:
     return {
         "columns": [column for column, _ in kept],
         "rows": [list(row) for row in zip(*(values for _, values in kept), strict=True)],
-        "notes": NOTES,
+        "notes": _notes(rows),
     }
 
 
 RATES = (
     ("mean", "Mean", "share of all answers that are correct"),
-    ("majority", "Majority", "the most frequent answer is correct"),
+    ("majority", "Majority", "the most frequent answer is correct; ties split"),
     ("no_answer", "No answer", "share of responses without an answer"),
     ("truncated", "Truncated", "share of responses that reached the limit of new tokens"),
 )
 NOTES = [
     "Rates are per cent. Pass@N counts a question if any of its first N answers is correct, in the strategy's order.",
     "Difference: points of Pass@N (at the N all runs of the task have) against the best baseline of the same model, "
-    "paired by question, with its 95 % bootstrap interval; p by McNemar's exact test (sampling: bootstrap), corrected "
-    "by Holm's method for all comparisons.",
+    "paired by question, with its 95 % bootstrap interval; p by McNemar's exact test (where values are not 0 or 1: "
+    "bootstrap), corrected by Holm's method for all comparisons.",
 ]
+
+
+def _notes(rows: Sequence[dict]) -> list[str]:
+    sampled = "Of independent samples Pass@N is the unbiased estimate over all orders of a question's answers."
+    notes = [*NOTES, *([sampled] if any(row["unbiased"] for row in rows) else []), _about_methods(rows)]
+    return [note for note in notes if note]
+
+
+def _about_methods(rows: Sequence[dict]) -> str:
+    about = about_methods(rows)
+    return f"Choosing one answer: Majority is the most frequent one, ties split. {about}" if about else ""
 
 
 def _percent(label: str, meaning: str) -> dict:
@@ -175,20 +192,18 @@ def _task_label(row: dict, rows: Sequence[dict]) -> str:
 
 def _compared_columns(rows: Sequence[dict]) -> list[tuple[dict, list]]:
     compared = [headline(row) for row in rows]
-    points = [one and round(100 * one["difference"], 2) for one in compared]
-    interval = [one and f"{100 * one['low']:+.1f} to {100 * one['high']:+.1f}" for one in compared]
+    gained = [one and round(100 * one["difference"], 2) for one in compared]
+    interval = [one and f"{points(one['low'])} to {points(one['high'])}" for one in compared]
     against = [
         "best baseline" if is_best_baseline(row) else one and one["baseline"]
         for row, one in zip(rows, compared, strict=True)
     ]
     return [
-        (_column("Difference", "points of Pass@N against the best baseline", "points"), points),
+        (_column("Difference", "points of Pass@N against the best baseline", "points"), gained),
         (_column("95 % interval", "of the difference", "text"), interval),
-        (
-            _column("p", "corrected for the number of comparisons", digits=4),
-            [one and one["p_holm"] for one in compared],
-        ),
+        (_column("p", "corrected for the number of comparisons", "p"), [one and one["p_holm"] for one in compared]),
         (_column("Against", "the best baseline", "text"), against),
+        (_column("At N", "the N of the difference"), [one and one["k"] for one in compared]),
     ]
 
 
@@ -210,6 +225,7 @@ def heads_data(matrix: OutcomeMatrix) -> dict | None:
         "heads": table.heads,
         "rates": _without_nan(table.rates),
         "base": _without_nan(table.base),
+        "gains": _without_nan(table.gains),
         "left_out": len(matrix.candidates) - singles,
     }
 

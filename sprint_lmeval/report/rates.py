@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import numpy as np
 
-from sprint_lmeval.metrics import unbiased_pass_at_k
 from sprint_lmeval.questions import UNKNOWN, VERDICTS
 from sprint_lmeval.report.runs import Run
+from sprint_lmeval.report.samples import chances
 
 NO_ANSWER = [verdict.value for verdict in VERDICTS].index("no_answer")
 
@@ -34,13 +32,8 @@ def pass_of_questions(run: Run, k: int) -> np.ndarray | None:
     if run.samples is None or k > run.n:
         return None
     if run.exchangeable:
-        return _chances(run.n, k)[run.correct.sum(1)]
+        return chances(run.n, k)[run.correct.sum(1)]
     return run.correct[:, :k].any(1).astype(float)
-
-
-@lru_cache(maxsize=4096)
-def _chances(n: int, k: int) -> np.ndarray:
-    return np.array([unbiased_pass_at_k(n, c, k) for c in range(n + 1)])
 
 
 def curve(run: Run, n: int) -> np.ndarray:

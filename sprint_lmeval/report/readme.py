@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sprint_lmeval.outcomes import OutcomeMatrix
-from sprint_lmeval.report.comparable import Group
+from sprint_lmeval.report.comparable import Group, group_label
 from sprint_lmeval.report.heads import HeadTable, heads_markdown
-from sprint_lmeval.report.leaderboard import headline, is_best_baseline
+from sprint_lmeval.report.leaderboard import about_methods, headline, is_best_baseline, method_label
 from sprint_lmeval.report.text import number_of, p_value, percent, plain, points, table_text
 
 MARK = "<!-- made by sprint-lmeval report -->"
@@ -46,11 +46,11 @@ def readme(report: Report) -> str:
         parts += ["## Leaderboard", _explained(rows)]
     for number, group in enumerate(report.groups, 1):
         of_group = [row for row in rows if row["group"] == number]
-        parts += [f"### {plain(group.task)}{_which(report.groups, group)}", _about(group, of_group)]
+        parts += [f"### {plain(group_label(report.groups, number))}", _about(group, of_group)]
         parts += [leaderboard_table(of_group), *(_image(f) for f in [report.curves.get(number)] if f)]
     chosen = choosing_table(rows)
     if chosen:
-        parts += ["## Choosing one answer", CHOOSING, chosen]
+        parts += ["## Choosing one answer", f"{CHOOSING} {plain(about_methods(rows), MAX_ABOUT)}".rstrip(), chosen]
     alike = redundancy_table(rows)
     if alike:
         parts += ["## How alike the answers are", "Means over questions.", alike]
@@ -77,6 +77,7 @@ def _image(drawn: tuple[str, Path]) -> str:
 
 CHOOSING = """Pass@N asks an oracle which of N answers is right. These methods choose one answer without it; in brackets
 the share of Pass@N that they recover. Majority: the most frequent answer, ties split; others: `sprint-lmeval score`."""
+MAX_ABOUT = 2_000
 
 HEADS = """Pass@1 of every single pruned head in percent, bold where above the unpruned model (`none`). The best of many
 heads is above it by chance alone too: look at the intervals, or choose the head on other questions."""
@@ -107,11 +108,6 @@ def _explained(rows: Sequence[dict]) -> str:
     if any(row["seconds"] is None for row in rows):
         text += " Time is left out where answers came from a store or several tasks shared the run."
     return text
-
-
-def _which(groups: Sequence[Group], group: Group) -> str:
-    alike = [other for other in groups if other.task == group.task]
-    return f" ({alike.index(group) + 1} of {len(alike)})" if len(alike) > 1 else ""
 
 
 def _about(group: Group, rows: Sequence[dict]) -> str:
@@ -166,10 +162,11 @@ def choosing_table(rows: Sequence[dict]) -> str:
     shown = [row for row in rows if row["n"] > 1 and row["majority"] is not None and _oracle(row) is not None]
     if not shown:
         return ""
-    methods = sorted({name for row in shown for name in row["methods"]} - {"majority"})
-    lines = [["task", "model", "strategy", "N", "Pass@N", "majority", *map(plain, methods)]]
+    methods = sorted({name for row in shown for name in row["methods"]})
+    named = (plain(method_label(name)) for name in methods)
+    lines = [["task", "model", "strategy", "N", "Pass@N", "majority", *named]]
     for row in shown[:MAX_ROWS]:
-        majority = row["methods"].get("majority") or {"accuracy": row["majority"], "recovered_of_pass_n": None}
+        majority = {"accuracy": row["majority"], "recovered_of_pass_n": None}
         chosen = (majority, *(row["methods"].get(name) for name in methods))
         oracle = _oracle(row)
         lines.append([*_names(row), percent(oracle), *(_recovered(method, oracle) for method in chosen)])

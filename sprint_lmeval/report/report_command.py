@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sprint_lmeval.errors import InputError
 from sprint_lmeval.outcomes import OutcomeMatrix
-from sprint_lmeval.report.comparable import comparable_groups
+from sprint_lmeval.report.comparable import comparable_groups, group_label
 from sprint_lmeval.report.curves import curves_figure
 from sprint_lmeval.report.figures import file_name, save_figure
 from sprint_lmeval.report.head_figures import bars_figure, layer_gains, maps_figure, violins_figure
@@ -152,7 +152,13 @@ def _write(folder: Path, report: Report) -> None:
     for name in {"leaderboard.csv", "comparisons.csv", "heads.csv"} - set(texts):
         (folder / name).unlink(missing_ok=True)
     runs = [row["run"] for row in report.rows]
-    write_page(runs, report.rows, report.matrices, folder / "index.html", report.notes)
+    write_page(runs, report.rows, report.matrices, folder / "index.html", [*_apart(report), *report.notes])
+
+
+def _apart(report: Report) -> list[str]:
+    """Why a task has several groups."""
+    named = [(group_label(report.groups, number), group) for number, group in enumerate(report.groups, 1)]
+    return [f"{label} stands apart because {group.differs}." for label, group in named if group.differs]
 
 
 def _draw_groups(folder: Path, report: Report) -> None:
@@ -160,7 +166,7 @@ def _draw_groups(folder: Path, report: Report) -> None:
         figure, left_out = curves_figure([row for row in report.rows if row["group"] == number])
         name = Path("figures", file_name("curves", str(number), group.task))
         save_figure(figure, folder / name)
-        report.curves[number] = (f"Pass@N over N and over tokens, {group.task}", name)
+        report.curves[number] = (f"Pass@N over N and over tokens, {group_label(report.groups, number)}", name)
         report.notes += [f"figure {name.as_posix()}: {sentence}." for sentence in left_out]
     if len(report.groups) > MAX_GROUPS:
         report.notes.append(f"curves are drawn of the first {MAX_GROUPS} of {len(report.groups)} groups of runs.")

@@ -22,7 +22,7 @@ def results_files(given: list[Path], told: list[str]) -> Iterator[tuple[Path, bo
     for path in given:
         if not path.exists():
             raise InputError(f"{path} does not exist: give results files of lm_eval, or folders that hold them")
-        found = [path] if path.is_file() else sorted(_json_files(path))
+        found = [path] if path.is_file() else sorted(_json_files(path, told))
         for file in found:
             file = _results_beside(file) if file.suffix == ".jsonl" else file
             if file.resolve() in seen:
@@ -32,16 +32,24 @@ def results_files(given: list[Path], told: list[str]) -> Iterator[tuple[Path, bo
                 yield file, path.is_file()
 
 
-def _json_files(folder: Path) -> Iterator[Path]:
+def _json_files(folder: Path, told: list[str]) -> Iterator[Path]:
     count = 0
     for root, folders, names in os.walk(folder, onerror=_unreadable):
         folders.sort()
+        told += [f"{Path(root, name)}: the results of its run are not beside it; left out." for name in _alone(names)]
         for name in names:
             count += 1
             if count > MAX_FILES:
                 raise InputError(f"{folder} holds more than {MAX_FILES:,} files: give the folders of results in it")
             if name.endswith(".json") and not name.startswith("scores"):
                 yield Path(root, name)
+
+
+def _alone(names: list[str]) -> list[str]:
+    """Samples of runs that have no results among these names of one folder."""
+    dated = {name.rpartition("_")[2] for name in names if name.endswith(".json") and not name.startswith("scores")}
+    samples = ((name, SAMPLES.fullmatch(name)) for name in sorted(names))
+    return [name for name, parts in samples if parts and f"{parts['date']}.json" not in dated]
 
 
 def _unreadable(error: OSError) -> None:

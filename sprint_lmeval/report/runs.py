@@ -23,6 +23,7 @@ from sprint_lmeval.errors import InputError
 from sprint_lmeval.report.facts import facts_of_run, model_label, passn_tasks
 from sprint_lmeval.report.result_files import read_results, results_files
 from sprint_lmeval.report.samples import CORRECT, Question, Samples, Shared, read_samples
+from sprint_lmeval.report.text import number_of
 
 __all__ = ["Question", "Run", "check_against_results", "read_runs"]
 log = logging.getLogger(f"lm_eval.{__name__}")
@@ -145,7 +146,7 @@ def read_runs(
     runs = _without_twins(runs, told)
     if not runs and not may_be_none:
         where = ", ".join(map(str, given[:3])) + (", ..." if len(given) > 3 else "")
-        reason = f" ({len(told)} files left out; the first: {told[0]})" if told else ""
+        reason = f" ({number_of(len(told), 'file', 'files')} left out; the first: {told[0]})" if told else ""
         raise InputError(
             f"{where or 'nothing'} given, no results of a *_passn task there{reason}: give what lm_eval wrote to its "
             "--output_path"
@@ -218,9 +219,7 @@ def check_against_results(run: Run) -> None:
     n = run.samples.verdicts.shape[1]
     if n != run.n:
         raise InputError(f"{run.samples_path} has {n} responses per question, and {run.path} says {run.n}")
-    passed = np.logical_or.accumulate(run.correct, axis=1).mean(0)
-    computed = {f"pass@{k}": passed[k - 1] for k in range(1, n + 1)} | {f"mean@{n}": run.correct.mean()}
-    for name, value in computed.items():
+    for name, value in run.samples.rates().items():
         written = run.metrics.get(name)
         if written is not None and not math.isclose(written, value, abs_tol=1e-6):
             raise InputError(

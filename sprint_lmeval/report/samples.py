@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
 
@@ -17,6 +18,7 @@ import numpy as np
 
 from sprint_lmeval.candidates import MAX_CANDIDATES
 from sprint_lmeval.errors import InputError
+from sprint_lmeval.metrics import unbiased_pass_at_k
 from sprint_lmeval.questions import UNKNOWN, VERDICTS
 
 MAX_LINE = 256 << 20  # bytes of one question's row: its N responses are in it
@@ -71,6 +73,22 @@ class Samples:
     exchangeable: bool
     places: tuple[int, ...]
 
+    def rates(self) -> dict[str, float]:
+        """Return what the harness averages over questions, by its names, as far as the samples tell."""
+        n = self.verdicts.shape[1]
+        correct = self.verdicts == CORRECT
+        passed = np.logical_or.accumulate(correct, axis=1).mean(0)
+        found = {f"pass@{k}": passed[k - 1] for k in range(1, n + 1)} | {f"mean@{n}": correct.mean()}
+        found["no_answer"] = (self.verdicts == CODES["no_answer"]).mean()
+        found["grader_failed"] = np.isin(self.verdicts, [CODES["timeout"], CODES["error"]]).mean()
+        if self.exchangeable:
+            solved = correct.sum(1)
+            found |= {f"unbiased_pass@{k}": chances(n, k)[solved].mean() for k in range(1, n + 1)}
+        if (self.truncated != UNKNOWN).all():
+            found["truncated"] = self.truncated.mean()
+        averaged = {f"maj@{n}": self.majority.mean(), "distinct_answers": self.distinct.mean()}
+        return found | {name: value for name, value in averaged.items() if not np.isnan(value)}
+
     def responses(self, question: int) -> list[str] | None:
         """Read the n responses of a question from the file; None where it was published without them."""
         if not self.places:
@@ -84,6 +102,12 @@ class Samples:
             isinstance(texts, list) and len(texts) >= self.verdicts.shape[1] and all(isinstance(t, str) for t in texts)
         )
         return texts[: self.verdicts.shape[1]] if fits else None
+
+
+@lru_cache(maxsize=4096)
+def chances(n: int, k: int) -> np.ndarray:
+    """Return the unbiased Pass@k of n independent samples of which 0 ... n are correct, [n + 1]."""
+    return np.array([unbiased_pass_at_k(n, c, k) for c in range(n + 1)])
 
 
 @dataclass

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sprint_lmeval.errors import InputError
+from sprint_lmeval.report.facts import MAX_NAME
 from sprint_lmeval.report.runs import Run
 
 MAX_SCORES = 64 << 20
@@ -21,10 +22,12 @@ VERSION = 1
 
 @dataclass(frozen=True)
 class RunScores:
-    """Of one run: method -> accuracy and its share of Pass@N, and redundancy figures by name."""
+    """Of one run: method -> accuracy and its share of Pass@N; redundancy figures by name; and, of the methods that
+    look at probabilities, the unpruned model under which all candidates were scored."""
 
     methods: dict[str, dict[str, float | None]]
     redundancy: dict[str, float]
+    scored_under: dict[str, str]
 
 
 def scores_path(samples: Path) -> Path:
@@ -50,7 +53,8 @@ def read_scores(run: Run) -> RunScores | None:
     if not isinstance(found, dict) or found.get("version") != VERSION or not isinstance(found.get("methods"), dict):
         raise InputError(f"{path} has no scores of version {VERSION}: make it anew with sprint-lmeval score")
     _check_samples(path, found, run)
-    return RunScores(_methods(found["methods"], path), _numbers(found.get("redundancy") or {}))
+    methods = _methods(found["methods"], path)
+    return RunScores(methods, _numbers(found.get("redundancy") or {}), _scored_under(found["methods"]))
 
 
 def _check_samples(path: Path, found: dict, run: Run) -> None:
@@ -71,6 +75,12 @@ def _methods(methods: dict, path: Path) -> dict[str, dict[str, float | None]]:
             raise InputError(f"{path}: method {name!a:.60} has no accuracy from 0 to 1")
         kept[str(name)[:60]] = {"recovered_of_pass_n": None, **numbers}
     return kept
+
+
+def _scored_under(methods: dict) -> dict[str, str]:
+    settings = {str(name)[:60]: of_method.get("settings") for name, of_method in methods.items()}
+    named = {name: s.get("scored_under") for name, s in settings.items() if isinstance(s, dict)}
+    return {name: model[:MAX_NAME] for name, model in named.items() if isinstance(model, str)}
 
 
 def _numbers(values: object) -> dict[str, float]:

@@ -51,7 +51,8 @@ def percent(share: float | None) -> str:
 
 
 def points(share: float) -> str:
-    return f"{100 * share:+.1f}"
+    text = f"{100 * share:+.1f}"
+    return "+0.0" if text == "-0.0" else text
 
 
 def number_of(count: int, one: str, several: str) -> str:

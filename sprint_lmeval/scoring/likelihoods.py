@@ -7,6 +7,7 @@ candidates are scored under this one unpruned model: which head was silenced whe
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -69,6 +70,11 @@ class BaseModel:
         for batch in self._batches([self._encoded(pair) for pair in asked if pair not in known]):
             found = self.model._loglikelihood_tokens(batch, disable_tqdm=True, override_bs=len(batch))
             known.update({one[0]: (total, len(one[2])) for one, (total, _) in zip(batch, found, strict=True)})
+            if any(math.isnan(total) for total, _ in found):
+                raise InputError(
+                    f"{self.name} gives probabilities that are no numbers: give another dtype= in --model_args, such "
+                    "as bfloat16 or float32"
+                )
         return [np.array([known.get((q.prompt, text), (np.nan, 0)) for text in q.responses]) for q in questions]
 
     def _encoded(self, pair: tuple[str, str]) -> Encoded:

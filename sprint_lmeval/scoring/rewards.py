@@ -40,7 +40,9 @@ class RewardModel:
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         try:
             self.tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=trust_remote_code)
-            model = AutoModelForSequenceClassification.from_pretrained(name, trust_remote_code=trust_remote_code)
+            model, loaded = AutoModelForSequenceClassification.from_pretrained(
+                name, trust_remote_code=trust_remote_code, output_loading_info=True
+            )
             self.model = model.eval().to(self.device)
         except (OSError, ValueError, KeyError, RuntimeError) as error:
             cause = " ".join(str(error).split())[:300]
@@ -48,11 +50,17 @@ class RewardModel:
                 f"--reward-model {name} could not be loaded ({cause}): give the folder or hub id of a sequence "
                 "classifier"
             ) from None
+        random = sorted({*map(str, loaded["missing_keys"]), *map(str, loaded["mismatched_keys"])})
+        if random:
+            raise InputError(
+                f"--reward-model {name} has no weights for {random[0]}, which would be random: it is no reward model"
+            )
         if model.config.num_labels not in (1, 2):
             raise InputError(
                 f"--reward-model {name} has {model.config.num_labels} labels, a reward model has 1, or 2 (bad, good)"
             )
         self._prepare_padding()
+        self.segments = (getattr(model.config, "type_vocab_size", None) or 0) > 1  # tells question from response
         self.cut = 0  # texts whose end found no room
 
     def _prepare_padding(self) -> None:
@@ -73,34 +81,37 @@ class RewardModel:
     def rewards(self, questions: Sequence[Asked]) -> list[np.ndarray]:
         """Return for each question the reward of each response, [n]."""
         pairs = list(dict.fromkeys((q.question, response) for q in questions for response in q.responses))
-        encoded = sorted(((pair, self._tokens(pair)) for pair in pairs), key=lambda one: -len(one[1]))
+        encoded = sorted(((pair, self._tokens(pair)) for pair in pairs), key=lambda one: -len(one[1]["input_ids"]))
         known: dict[tuple[str, str], float] = {}
-        size = max(1, min(ROWS, MAX_TOKENS // max(1, len(encoded[0][1]) if encoded else 1)))
+        size = max(1, min(ROWS, MAX_TOKENS // max(1, len(encoded[0][1]["input_ids"]) if encoded else 1)))
         for start in range(0, len(encoded), size):
             batch = encoded[start : start + size]
-            for (pair, _), value in zip(batch, self._scores([ids for _, ids in batch]), strict=True):
+            for (pair, _), value in zip(batch, self._scores([row for _, row in batch]), strict=True):
                 known[pair] = value
+        if not np.isfinite(list(known.values())).all():
+            raise InputError(f"--reward-model {self.name} gives rewards that are no numbers: its weights are damaged")
         if self.cut:
             log.warning(
                 "%d texts are longer than the %d tokens of %s: their end was cut", self.cut, self.room, self.name
             )
         return [np.array([known[q.question, response] for response in q.responses]) for q in questions]
 
-    def _tokens(self, pair: tuple[str, str]) -> list[int]:
+    def _tokens(self, pair: tuple[str, str]) -> dict[str, list[int]]:
         question, response = pair
         if self.tokenizer.chat_template:
             turns = [{"role": "user", "content": question}, {"role": "assistant", "content": response}]
             text = self.tokenizer.apply_chat_template(turns, tokenize=False)
-            ids = self.tokenizer(text, add_special_tokens=False)["input_ids"]
+            found = self.tokenizer(text, add_special_tokens=False)
         else:
-            ids = self.tokenizer(question, response)["input_ids"]
-        self.cut += len(ids) > self.room
-        return ids[: self.room]
+            found = self.tokenizer(question, response, return_token_type_ids=self.segments)
+        self.cut += len(found["input_ids"]) > self.room
+        names = ("input_ids", *(("token_type_ids",) if self.segments and "token_type_ids" in found else ()))
+        return {name: found[name][: self.room] for name in names}
 
-    def _scores(self, rows: list[list[int]]) -> list[float]:
+    def _scores(self, rows: list[dict[str, list[int]]]) -> list[float]:
         import torch
 
-        inputs = self.tokenizer.pad({"input_ids": rows}, return_tensors="pt").to(self.device)
+        inputs = self.tokenizer.pad(rows, return_tensors="pt").to(self.device)
         with torch.inference_mode():
             logits = self.model(**inputs).logits.float()  # [rows, labels]
         return (logits[:, 0] if logits.shape[1] == 1 else logits[:, 1] - logits[:, 0]).tolist()

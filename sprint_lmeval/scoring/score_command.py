@@ -11,7 +11,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from sprint_lmeval.errors import InputError
-from sprint_lmeval.report.gate_text import aligned, one_line
+from sprint_lmeval.report.baseline import require_samples
+from sprint_lmeval.report.lines import aligned, one_line
 from sprint_lmeval.report.runs import Run, read_runs
 from sprint_lmeval.scoring.redundancy import redundancy
 from sprint_lmeval.scoring.rpc import different, path_probabilities, shares, without_improbable
@@ -29,6 +30,8 @@ def score_command(options) -> str:
     ways = _ways(options)
     notes: list[str] = []
     runs = read_runs(options.results, notes)
+    if len(runs) == 1:
+        require_samples(runs[0], notes)
     models = _models(ways, options)
     shown = [score_run(run, ways, models, notes if len(runs) > 1 else None) for run in runs]
     found = [table for table in shown if table]
@@ -41,7 +44,7 @@ def _ways(options) -> list[str]:
     ways = list(dict.fromkeys(name.strip() for name in options.ways.split(",")))
     strange = [name for name in ways if name not in WAYS]
     if strange:
-        raise InputError(f"--with {one_line(strange[0])} given, allowed are {', '.join(WAYS)} (several with commas)")
+        raise InputError(f"--with {strange[0]!a} given, allowed are {', '.join(WAYS)} (several with commas)")
     for way, needed, option in (
         ("rpc", options.model_args, "--model_args"),
         ("reward", options.reward_model, "--reward-model"),

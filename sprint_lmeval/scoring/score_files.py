@@ -79,11 +79,9 @@ def _earlier(path: Path, digest: str, run: Run) -> list[Choice]:
     """What is in the file already, where it is of the same samples."""
     if not path.exists():
         return []
-    if path.stat().st_size > MAX_SCORES:
-        raise InputError(f"{path} has {path.stat().st_size:,} bytes and is no file of scores: move it away")
     try:
-        found = json.loads(path.read_bytes())
-    except (ValueError, RecursionError):
+        found = json.loads(path.read_bytes()) if path.stat().st_size <= MAX_SCORES else None
+    except (ValueError, RecursionError, OSError):  # OSError: such as a folder
         raise InputError(f"{path} is there and is no file of scores: move it away") from None
     if not isinstance(found, dict) or found.get("version") != VERSION or not isinstance(found.get("methods"), dict):
         raise InputError(f"{path} is there and is no file of scores: move it away")

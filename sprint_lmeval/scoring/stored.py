@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from sprint_lmeval.answers import KINDS, Verdict, group_answers
 from sprint_lmeval.errors import InputError
 from sprint_lmeval.questions import VERDICTS
+from sprint_lmeval.report.baseline import require_samples
 from sprint_lmeval.report.result_files import read_results
 from sprint_lmeval.report.runs import Run
 from sprint_lmeval.report.samples import MAX_LINE
@@ -27,15 +28,6 @@ class Asked:
     prompt: str
     question: str
     responses: list[str]
-
-
-def require_samples(run: Run) -> None:
-    """Raise InputError where a run has no samples."""
-    if run.samples is None:
-        raise InputError(
-            f"{run.path} has no samples beside it that can be read: only responses that were kept can be chosen from, "
-            "run lm_eval with --log_samples"
-        )
 
 
 def answer_classes(run: Run) -> list[list[int | None]]:

@@ -5,8 +5,8 @@ const MEASURES = [
   { name: "Pass@1, %", gain: false },
 ];
 
-function pointsOf(rates, base) {
-  return rates.map((row) => row.map((rate) => (rate === null ? null : 100 * (rate - base))));
+function percentsOf(shares) {
+  return shares.map((row) => row.map((share) => (share === null ? null : 100 * share)));
 }
 
 function colorsOf(names) {
@@ -56,7 +56,7 @@ function startHeads(core) {
   function draw() {
     const place = Number(byId("heads-subject").value);
     const measure = measures[byId("heads-measure").value];
-    const values = pointsOf(matrix().rates[place], measure.gain ? matrix().base[place] : 0);
+    const values = percentsOf((measure.gain ? matrix().gains : matrix().rates)[place]);
     const trace = headsTrace(values, matrix(), measure.gain);
     const axes = {
       xaxis: { type: "category", showgrid: false, title: { text: "pruned head" } },

@@ -1,9 +1,16 @@
 // The leaderboard: a DataTable of the rows, with one selection for each column of names.
 
+// No minus zero: what is rounded to 0 is +0.0.
+function signed(value) {
+  const text = value.toFixed(1);
+  return Number(text) < 0 ? text : `+${Math.abs(Number(text)).toFixed(1)}`;
+}
+
 function shown(value, column) {
   if (value == null) return "–";
   if (column.kind === "percent") return percent(value);
-  if (column.kind === "points") return `${value < 0 ? "" : "+"}${value.toFixed(1)}`;
+  if (column.kind === "points") return signed(value);
+  if (column.kind === "p") return value < 0.001 ? "< 0.001" : value.toFixed(3);
   if (column.kind === "number") return value.toLocaleString("en", { minimumFractionDigits: column.digits, maximumFractionDigits: column.digits });
   return String(value);
 }
