@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from sprint_lmeval.adapters import AdapterMaker, adapter_name
+from sprint_lmeval.adapters import ENGINE_RANKS, AdapterMaker, adapter_name
 from sprint_lmeval.architectures import HeadLayout
 from sprint_lmeval.candidates import BASE, Candidate
 from sprint_lmeval.errors import InputError
@@ -30,6 +30,10 @@ class AdapterCache:
     ) -> None:
         self.maker = maker
         needed = maker.rank(candidates)
+        if rank is not None and rank not in ENGINE_RANKS:
+            raise InputError(
+                f"max_lora_rank={rank} given, vLLM takes {', '.join(map(str, ENGINE_RANKS))}: leave it out"
+            )
         if rank is not None and rank < needed:
             raise InputError(f"max_lora_rank={rank} given, these candidates need {needed}: leave it out")
         self.rank = rank or needed

@@ -181,6 +181,7 @@ def test_a_model_that_vllm_serves_without_adapters(tmp_path):
     [
         ({"head_masks": "L9H0"}, "layer 9 given, the model has layers 0-3"),
         ({"head_masks": "L1H2", "max_lora_rank": 8}, "max_lora_rank=8 given, these candidates need 32"),
+        ({"head_masks": "L1H2", "max_lora_rank": 100}, "max_lora_rank=100 given, vLLM takes 1, 8, 16"),
         ({"head_masks": "L1H2", "lora_local_path": "x"}, "lora_local_path=x given: one answer has one adapter"),
         ({"head_mask": "L1H2"}, "unknown model argument head_mask=L1H2: did you mean head_masks"),
         ({"max_num_sequences": 3}, "unknown model argument max_num_sequences=3: did you mean max_num_seqs"),
