@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 from gate_examples import write_run
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.text import Text
 
 from sprint_lmeval.candidates import Candidate
 from sprint_lmeval.errors import InputError
@@ -125,7 +127,7 @@ def test_bars_stand_on_the_line_of_the_unpruned_model():
 
 
 def test_violins_show_every_point_and_need_no_spread():
-    figure = violins_figure("x", {"all": [0.1, -0.2, 0.0, 0.3], "same": [0.1, 0.1, 0.1], "one": [0.2]})
+    figure = violins_figure("x", "gains", {"all": [0.1, -0.2, 0.0, 0.3], "same": [0.1, 0.1, 0.1], "one": [0.2]})
     (axes,) = figure.axes
     points = [line.get_ydata().tolist() for line in axes.lines if line.get_marker() == "o"]
     assert points[0] == pytest.approx([10, -20, 0, 30]) and points[2] == pytest.approx([20])
@@ -139,6 +141,21 @@ def test_maps_mark_what_is_above_the_unpruned_model():
     assert panels[2].images[0].get_array().tolist() == [[0, 50], [-50, -50]]
     assert [(text.get_position(), text.get_text()) for text in panels[2].texts] == [((1, 0), "+")]
     assert figure.get_suptitle().endswith("+ above the unpruned model")
+
+
+def one_violin(made):
+    return violins_figure(made.name, "best head of a layer by subject", {"all": [0.1]})
+
+
+@pytest.mark.parametrize("draw", [bars_figure, maps_figure, one_violin])
+def test_a_long_title_is_whole(draw):
+    columns, subjects = ("base", "L0H0", "L0H1", "L2H0", "L2H1"), ("one",) * 4
+    figure = draw(head_table(matrix(SOLVED, columns, subjects), "some-model-of-a-long-name, gsm8k_passn_fewshot, test"))
+    FigureCanvasAgg(figure).draw()
+    titles = [text for text in figure.findobj(Text) if "long-name" in text.get_text()]
+    assert len(titles) == 1 and "…" not in titles[0].get_text()
+    box = titles[0].get_window_extent()
+    assert box.x0 >= 0 and box.x1 <= figure.bbox.x1 and box.y1 <= figure.bbox.y1
 
 
 def test_heads_that_were_not_run_are_left_empty():
@@ -203,7 +220,7 @@ def test_figures_are_the_same_bytes_every_time(tmp_path):
 def test_names_of_any_kind_are_text_in_a_figure(tmp_path, recwarn):
     """Dollars start no mathematics, markup is text, and a script that the font lacks warns nobody."""
     label = "модель 模型 $\\frac$ <script>alert(1)</script> & \x1b[31m"
-    figure = violins_figure(label, {label: [0.1, 0.2, 0.3]})
+    figure = violins_figure(label, "gains", {label: [0.1, 0.2, 0.3]})
     svg = save_figure(figure, tmp_path / "x")[1].read_text()
     assert "модель 模型 $\\frac$ &lt;script&gt;" in svg and "<script" not in svg and "\x1b" not in svg
     assert not [w for w in recwarn if "Glyph" in str(w.message)]

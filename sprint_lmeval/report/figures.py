@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import warnings
 from pathlib import Path
+from textwrap import wrap
 
 from matplotlib import rc_context
 from matplotlib.axes import Axes
@@ -31,6 +32,7 @@ STYLE = {
     "figure.dpi": 110,
 }
 MAX_LABEL = 60
+IN_AN_INCH = 11  # characters of 10 points
 
 
 def line_style(number: int) -> dict:
@@ -56,6 +58,11 @@ def shortened(label: str) -> str:
     label = "".join(c if c.isprintable() else "�" for c in label)
     half = MAX_LABEL // 2
     return label if len(label) <= MAX_LABEL else f"{label[:half]}…{label[-half + 1 :]}"
+
+
+def title_of(figure: Figure, name: str, what: str) -> str:
+    """Return a title of 10 points in as many lines as the figure's width asks for."""
+    return "\n".join(wrap(f"{shortened(name)}: {what}", int(IN_AN_INCH * (figure.get_figwidth() - 1))))
 
 
 def save_figure(figure: Figure, path: Path) -> list[Path]:

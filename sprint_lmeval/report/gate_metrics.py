@@ -141,7 +141,9 @@ def test_metric(metric: str, before: Run, now: Run, order: np.ndarray, rules: Ru
 def why_blind(test: Test, rules: Rules, count: int, questions: int) -> str:
     """Return why one of `count` tests could not fail by itself; "" where a bad enough current run would."""
     if rules.alpha is not None and test.least_p * count >= rules.alpha:
-        return f"with a baseline of {100 * test.baseline:.1f} % of {questions} questions no drop is significant"
+        solved = f"{100 * test.baseline:.1f} % of {questions} questions"
+        tests = f" among {count} tests" if count > 1 else ""
+        return f"with a baseline of {solved} no drop of it alone is significant{tests}"
     if test.tolerance is not None and test.most_drop <= test.tolerance + ROUNDING:
         most, limit = 100 * test.most_drop, 100 * test.tolerance
         return f"it cannot drop by more than {most:.1f} points, and {limit:g} are within its tolerance"

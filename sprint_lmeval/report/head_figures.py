@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from sprint_lmeval.report.figures import COLOURS, MAP, new_figure, shortened
+from sprint_lmeval.report.figures import COLOURS, MAP, new_figure, shortened, title_of
 from sprint_lmeval.report.heads import HeadTable, best_head_gains
 
 BETTER, WORSE, LINE = COLOURS[5], COLOURS[4], COLOURS[6]
@@ -31,7 +31,7 @@ def bars_figure(table: HeadTable) -> Figure:
     low, high = (pick([a[0].get_ylim()[i] for a in axes]) for i, pick in ((0, min), (1, max)))
     for (panel,) in axes:
         panel.set_ylim(low - ROOM * (high - low), high)
-    figure.suptitle(f"{shortened(table.name)}: Pass@1 of single pruned heads", fontsize=10)
+    figure.suptitle(title_of(figure, table.name, "Pass@1 of single pruned heads"), fontsize=10)
     if not np.isnan(base):
         axes[0][0].legend(fontsize=7.5, ncols=4, loc="lower right", bbox_to_anchor=(1, 1), frameon=False)
     return figure
@@ -74,7 +74,7 @@ def _name_layers(panel: Axes, table: HeadTable, cells: Sequence[tuple[int, int]]
         panel.text(np.mean(places), 0.02, f"layer {table.layers[layer]}", ha="center", fontsize=7.5, transform=across)
 
 
-def violins_figure(name: str, gains: dict[str, list[float]]) -> Figure:
+def violins_figure(name: str, what: str, gains: dict[str, list[float]]) -> Figure:
     """Return Figure 2: a violin, its points and its median for each entry, in percentage points."""
     figure, ((panel,),) = new_figure(max(5.0, 1.8 + 1.2 * len(gains)), 4.2)
     for place, values in enumerate(gains.values()):
@@ -89,7 +89,7 @@ def violins_figure(name: str, gains: dict[str, list[float]]) -> Figure:
     names = ["\n".join([*wrap(shortened(of), WIDE), f"({len(values)})"]) for of, values in gains.items()]
     panel.set_xticks(range(len(gains)), names, fontsize=7.5)
     panel.set(ylabel="best head of a layer − unpruned, points")
-    panel.set_title(shortened(name), loc="left")
+    panel.set_title(title_of(figure, name, what), loc="left", fontsize=10)
     panel.grid(axis="y", alpha=0.3)
     return figure
 
@@ -113,7 +113,7 @@ def maps_figure(table: HeadTable) -> Figure:
     label = "Pass@1, %" if np.isnan(table.base).all() else "gain, points"
     figure.colorbar(drawn, ax=panels, label=label, shrink=0.8, extend="min" if np.nanmin(values) < low else "neither")
     marked = ", + above the unpruned model" if (table.gains > 0).any() else ""
-    figure.suptitle(f"{shortened(table.name)}: layer by head{marked}", fontsize=10)
+    figure.suptitle(title_of(figure, table.name, f"layer by head{marked}"), fontsize=10)
     return figure
 
 

@@ -178,7 +178,7 @@ def _draw_heads(folder: Path, report: Report) -> None:
         figures = {"bars": bars_figure(table), "maps": maps_figure(table)}
         gains = best_head_gains(table)
         if gains:
-            figures["violins"] = violins_figure(f"{table.name}: best head of a layer by subject", gains)
+            figures["violins"] = violins_figure(table.name, "best head of a layer by subject", gains)
         for kind, figure in figures.items():
             name = Path("figures", file_name(kind, str(number), table.name))
             save_figure(figure, folder / name)
@@ -186,7 +186,8 @@ def _draw_heads(folder: Path, report: Report) -> None:
     gains = layer_gains(tables)
     if len(gains) > 1:
         name = Path("figures", "violins-all")
-        save_figure(violins_figure("best head of a layer, all subject-layer pairs", gains), folder / name)
+        figure = violins_figure("All matrices", "best head of a layer, all subject-layer pairs", gains)
+        save_figure(figure, folder / name)
         report.heads.append(("Gains of the best heads by matrix", name))
     if len(report.tables) > MAX_TABLES:
         count = len(report.tables)
