@@ -50,7 +50,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--max-new-tokens", type=int, default=160)
     parser.add_argument("--shots", type=int, default=0)
     parser.add_argument("--chat", action="store_true")
-    parser.add_argument("--batch-size", type=int, default=128, help="rows in flight of ours")
+    parser.add_argument("--batch-size", type=int, default=512, help="most rows in flight of ours; memory decides")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--only", choices=(*WAYS, "prefill"), help=argparse.SUPPRESS)
     return parser

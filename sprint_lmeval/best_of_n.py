@@ -109,7 +109,7 @@ class BestOfN:
         if found:
             log.info("rank %d: %d rows from the store, %d to generate", self.rank, len(found), len(missing))
             progress.set_postfix(reused=self.stored.reused, refresh=False)
-            if not progress.disable:  # the rate is that of new responses
+            if not progress.disable:  # the rate is that of new responses; a hidden bar has no clock
                 progress.initial = progress.n
                 progress.start_t = progress.last_print_t = progress._time()
         if missing:

@@ -11,6 +11,7 @@ Argument parsing only: what a command does stands in the module that it names. H
 import argparse
 import re
 import sys
+import traceback
 
 from sprint_lmeval import __version__
 from sprint_lmeval.errors import InputError
@@ -215,6 +216,18 @@ def split_run_options(arguments: list[str]) -> tuple[list[str], list[str]]:
     return ours, harness
 
 
+def run_gate(options) -> int:
+    """Python ends with 1 after a crash, which here means "regressed": what is no comparison ends with 2."""
+    try:
+        from sprint_lmeval.report.gate import gate_command
+
+        return gate_command(options)
+    except Exception as error:  # such as a failed import: its own exit status would be 1, which means "regressed"
+        traceback.print_exc()
+        print(f"error: the gate could not be run ({error!r:.200}): is the installation whole?", file=sys.stderr)
+        return 2
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns the exit status."""
     if hasattr(sys.stdout, "reconfigure"):  # a name without letters in the terminal's encoding is escaped, no crash
@@ -247,9 +260,7 @@ def main(arguments: list[str] | None = None) -> int:
 
             print(report_command(options))
         elif options.command == "gate":
-            from sprint_lmeval.report.gate import gate_command
-
-            return gate_command(options)
+            return run_gate(options)
         elif options.command == "score":
             from sprint_lmeval.scoring.score_command import score_command
 

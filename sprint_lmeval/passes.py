@@ -6,6 +6,7 @@ tokens compute the same, so their common hidden states are computed once (`Trunk
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -15,10 +16,12 @@ from transformers import PreTrainedModel
 
 from sprint_lmeval.architectures import HeadLayout, decoder_layers, text_config
 from sprint_lmeval.candidates import Candidate
-from sprint_lmeval.device_rules import DeviceRules, rules_of
+from sprint_lmeval.device_rules import DeviceRules, release_free_memory, rules_of
 from sprint_lmeval.grouped_attention import grouped
 from sprint_lmeval.pruning import prune_heads
 from sprint_lmeval.row_cache import RowCache, Written
+
+SECONDS_BETWEEN_RELEASES = 2.0
 
 
 class Passes:
@@ -28,7 +31,7 @@ class Passes:
         self, model: PreTrainedModel, layout: HeadLayout, longest: int, rules: DeviceRules | None = None
     ) -> None:
         self.model, self.layout, self.longest = model, layout, longest
-        self.layers = decoder_layers(model)
+        self.layers, self._released = decoder_layers(model), time.monotonic()
         self.rules = rules or rules_of(model)
         self._bytes_per_logits = text_config(model.config).vocab_size * model.dtype.itemsize
 
@@ -68,6 +71,7 @@ class Passes:
     def _forward(self, cache: RowCache, tokens, candidates, logits: int) -> torch.Tensor:
         ids = torch.tensor(tokens, device=self.model.device)  # [rows, tokens]
         places = cache.begin(*ids.shape)
+        self._release_memory()
         with prune_heads(self.model, candidates, self.layout), grouped(self.model):
             return self.model(
                 input_ids=ids,
@@ -77,6 +81,11 @@ class Passes:
                 use_cache=True,
                 logits_to_keep=logits,
             ).logits
+
+    def _release_memory(self) -> None:
+        if self.model.device.type == "cpu" and time.monotonic() - self._released > SECONDS_BETWEEN_RELEASES:
+            release_free_memory()
+            self._released = time.monotonic()
 
     def _mask(self, visible: torch.Tensor) -> torch.Tensor:
         """Return what is added to attention scores, [rows, 1, tokens, width]; given as truth values, each layer would

@@ -87,6 +87,12 @@ def test_a_run_that_breaks_off_keeps_what_it_had(path, monkeypatch):
     assert again.stored.described() == {"file": "answers.sqlite", "reused": 5, "generated": 7}
 
 
+def test_stored_answers_come_without_a_progress_bar_too(path):
+    whole = [str(text) for text in model(head_masks=FIXED, store=path).generate_until(requests(3), disable_tqdm=True)]
+    again = model(head_masks=FIXED, store=path).generate_until(requests(3), disable_tqdm=True)
+    assert [str(text) for text in again] == whole
+
+
 def test_samples_are_kept_by_their_seeds(path):
     settings = {"temperature": 2.0, "do_sample": True}
     first = answered(model(strategy="sample", store=path), requests(3, **settings))

@@ -117,6 +117,26 @@ def test_nothing_to_report_is_one_sentence(tmp_path, capsys, made, sentence):
     assert status == 2 and sentence in said and said.count("\n") == 1 and str(tmp_path / "in") in said
 
 
+@pytest.mark.parametrize("empty", [[""], ["in", "--matrix", ""], ["in", "-o", ""]])
+def test_an_empty_name_is_refused(tmp_path, monkeypatch, capsys, empty):
+    two_runs(tmp_path / "in")
+    monkeypatch.chdir(tmp_path)
+    status, said = report("-o", "out", *empty, capsys=capsys)
+    assert status == 2 and said.startswith("error: '' given, needed is the name of a file or folder")
+    assert said.count("\n") == 1 and [file.name for file in tmp_path.iterdir()] == ["in"]
+
+
+def test_what_a_difference_is_stands_where_there_are_some(tmp_path, capsys):
+    two_runs(tmp_path / "in")
+    for folder, compared in (("in", True), ("in/a", False)):
+        assert report(tmp_path / folder, "-o", tmp_path / "out", capsys=capsys)[0] == 0
+        text = (tmp_path / "out" / "README.md").read_text()
+        notes = packed((tmp_path / "out" / "index.html").read_text(), "core")["leaderboard"]["notes"]
+        assert "Baselines: strategies that learned nothing" in text and notes[0].startswith("Rates are per cent")
+        assert ("corrected by Holm's method for all 2 comparisons\nof this report" in text) == compared
+        assert ("Holm" in text) == compared and any("Holm" in note for note in notes) == compared
+
+
 def test_one_bad_file_is_in_the_report(tmp_path, capsys):
     two_runs(tmp_path / "in")
     (tmp_path / "in" / "results_2.json").write_text('{"results": ')

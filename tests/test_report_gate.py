@@ -470,6 +470,14 @@ def test_names_that_an_encoding_does_not_have(tmp_path, capfdbinary):
     assert "run\udcff" in found["path"] and found["model"] == "\u6a21\u578b"
 
 
+def test_a_broken_installation_is_no_regression(tmp_path, monkeypatch, capsys):
+    run = str(write_run(tmp_path / "run", GOOD))
+    monkeypatch.setitem(sys.modules, "sprint_lmeval.report.gate", None)  # importing it is an ImportError
+    assert main(["gate", "--baseline", run, "--current", run]) == 2
+    told = capsys.readouterr().err
+    assert "the gate could not be run (ModuleNotFoundError(" in told and "is the installation whole?" in told
+
+
 def test_escapes():
     assert annotations(2, "50 % of a\nb", []) == ["::error title=gate%3A not comparable::50 %25 of a%0Ab"]
     assert one_line("a\x1b[31m\u202eb\tc\n") == "a [31m b c "

@@ -1,6 +1,7 @@
 """Runs read from what the harness wrote, and everything that is refused or left out."""
 
 import json
+import re
 import shutil
 
 import numpy as np
@@ -253,6 +254,13 @@ def test_nothing_to_report(tmp_path):
         read_runs([tmp_path])
 
 
+def test_an_empty_name_is_not_the_working_directory(tmp_path, monkeypatch):
+    monkeypatch.chdir(write_run(tmp_path, VERDICTS))
+    assert len(read_runs(["."])) == 1
+    with pytest.raises(InputError, match="'' given, needed is the name of a file or folder"):
+        read_runs([""])
+
+
 # ---- twins ----
 
 
@@ -308,3 +316,13 @@ def test_a_value_that_is_no_number_is_no_metric(tmp_path):
     (file,) = tmp_path.glob("results_*")
     file.write_text(file.read_text().replace('"maj@2,first_n": 0.0', '"maj@2,first_n": NaN'))
     assert np.isfinite(list(one_run(tmp_path).metrics.values())).all() and "maj@2" not in one_run(tmp_path).metrics
+
+
+@pytest.mark.parametrize(("name", "value"), [("pass@1", "NaN"), ("pass@2", "Infinity"), ("pass@1", '"N/A"')])
+def test_a_rate_that_is_no_number_is_named(tmp_path, name, value):
+    write_run(tmp_path, VERDICTS)
+    (file,) = tmp_path.glob("results_*")
+    file.write_text(re.sub(f'("{name},first_n": )[0-9.]+', rf"\g<1>{value}", file.read_text()))
+    said = str(json.loads(value))
+    with pytest.raises(InputError, match=rf"'tiny_passn' has {name} '?{said}'?, a rate is a number from 0 to 1"):
+        read_runs([file])

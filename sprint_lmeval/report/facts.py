@@ -49,7 +49,7 @@ def passn_tasks(results: dict, file: Path, told: list[str]) -> list[str]:
     """
     ours, others = [], []
     for task in results["configs"]:
-        (ours if "pass@1" in metrics_of(results["results"].get(task) or {}) else others).append(str(task))
+        (ours if "pass@1" in _written(results["results"].get(task) or {}) else others).append(str(task))
     named = ", ".join(others[:3]) + (", ..." if len(others) > 3 else "")
     if not ours:
         raise InputError(
@@ -61,12 +61,17 @@ def passn_tasks(results: dict, file: Path, told: list[str]) -> list[str]:
     return ours
 
 
+def _written(of_task: dict) -> dict[str, object]:
+    """What stands there by name, the filter's name dropped, number or not."""
+    return {str(name).split(",")[0]: value for name, value in of_task.items() if "," in str(name)}
+
+
 def metrics_of(of_task: dict) -> dict[str, float]:
     """Rates by name, the filter's name dropped; what is no finite number is left out."""
     return {
-        str(name).split(",")[0]: float(value)
-        for name, value in of_task.items()
-        if type(value) in (int, float) and math.isfinite(value) and "," in str(name)
+        name: float(value)
+        for name, value in _written(of_task).items()
+        if type(value) in (int, float) and math.isfinite(value)
     }
 
 
@@ -95,6 +100,10 @@ def _facts(results: dict, task: str) -> dict:
     generation = (sprint.get("generation") or [None])[0] or _plain_generation(of_task.get("generation_kwargs") or {})
     n = of_task.get("repeats")
     metrics = metrics_of(results["results"][task])
+    written = _written(results["results"][task])
+    unusable = next((name for name in ("pass@1", f"pass@{n}") if name in written and name not in metrics), None)
+    if unusable:
+        raise InputError(f"task {task!a:.80} has {unusable} {written[unusable]!a:.40}, a rate is a number from 0 to 1")
     if type(n) is not int or not 1 <= n <= MAX_CANDIDATES or f"pass@{n}" not in metrics:
         raise InputError(f"task {task!a:.80} has repeats {n!a:.40} and no pass@N of it")
     wrong = next((name for name, value in metrics.items() if name.startswith(RATES) and not 0 <= value <= 1), None)

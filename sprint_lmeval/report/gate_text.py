@@ -13,7 +13,7 @@ from pathlib import Path
 
 from sprint_lmeval.report.baseline import write_whole
 from sprint_lmeval.report.gate_metrics import Comparison, Rules, Test
-from sprint_lmeval.report.lines import aligned, one_line
+from sprint_lmeval.report.lines import aligned, one_line, p_text
 
 OUTCOMES = ("passed", "regressed", "not comparable")
 HEADINGS = ("metric", "baseline", "current", "change", "95 % interval", "worse", "better", "p", "outcome")
@@ -77,7 +77,7 @@ def _cells(test: Test) -> tuple[str, ...]:
     interval = f"{100 * test.low:+.1f} to {100 * test.high:+.1f}"
     rates = (f"{100 * test.baseline:.1f}", f"{100 * test.current:.1f}", f"{100 * test.change:+.1f}")
     counts = (str(len(test.worse)), str(len(test.better)))
-    return (one_line(test.metric), *rates, interval, *counts, f"{test.p_corrected:.4f}", test.outcome)
+    return (one_line(test.metric), *rates, interval, *counts, p_text(test.p_corrected), test.outcome)
 
 
 def _named(test: Test) -> str:

@@ -15,6 +15,11 @@ def one_line(text: object) -> str:
     return line.replace("::", ": :", 1) if line.lstrip().startswith("::") else line
 
 
+def p_text(p: float) -> str:
+    """A p-value with four digits; none is shown as 0."""
+    return f"{p:.4f}" if p >= 0.00005 else "<0.0001"
+
+
 def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     """Return the rows of a table as lines; the first and the last column begin left."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]

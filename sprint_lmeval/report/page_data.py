@@ -162,17 +162,20 @@ RATES = (
     ("no_answer", "No answer", "share of responses without an answer"),
     ("truncated", "Truncated", "share of responses that reached the limit of new tokens"),
 )
-NOTES = [
-    "Rates are per cent. Pass@N counts a question if any of its first N answers is correct, in the strategy's order.",
+RATES_NOTE = (
+    "Rates are per cent. Pass@N counts a question if any of its first N answers is correct, in the strategy's order."
+)
+DIFFERENCE_NOTE = (
     "Difference: points of Pass@N (at the N all runs of the task have) against the best baseline of the same model, "
     "paired by question, with its 95 % bootstrap interval; p by McNemar's exact test (where values are not 0 or 1: "
-    "bootstrap), corrected by Holm's method for all comparisons.",
-]
+    "bootstrap), corrected by Holm's method for all comparisons."
+)
 
 
 def _notes(rows: Sequence[dict]) -> list[str]:
     sampled = "Of independent samples Pass@N is the unbiased estimate over all orders of a question's answers."
-    notes = [*NOTES, *([sampled] if any(row["unbiased"] for row in rows) else []), _about_methods(rows)]
+    compared, unbiased = (any(row[name] for row in rows) for name in ("comparisons", "unbiased"))
+    notes = [RATES_NOTE, compared and DIFFERENCE_NOTE, unbiased and sampled, _about_methods(rows)]
     return [note for note in notes if note]
 
 

@@ -82,10 +82,12 @@ MAX_ABOUT = 2_000
 HEADS = """Pass@1 of every single pruned head in percent, bold where above the unpruned model (`none`). The best of many
 heads is above it by chance alone too: look at the intervals, or choose the head on other questions."""
 
-LEADERBOARD = """Rates in percent, ± the standard error. `difference`: Pass@N minus that of the best baseline of the
+LEADERBOARD = "Rates in percent, ± the standard error."
+COMPARED = """`difference`: Pass@N minus that of the best baseline of the
 same model, at the N that all runs of the table have, paired by question, with its 95 % interval; `p`: McNemar's exact
-test, or the paired bootstrap (b) where values are not 0 or 1, corrected by Holm's method for all {count} comparisons
-of this report. Baselines: strategies that learned nothing, and lists that are the same for every question
+test, or the paired bootstrap (b) where values are not 0 or 1, corrected by Holm's method for {all}
+of this report."""
+BASELINES = """Baselines: strategies that learned nothing, and lists that are the same for every question
 (`top`, `cover`)."""
 
 
@@ -102,7 +104,8 @@ def _contents(rows: Sequence[dict], tables: Sequence[HeadTable]) -> str:
 
 def _explained(rows: Sequence[dict]) -> str:
     count = sum(len(row["comparisons"]) for row in rows)
-    text = LEADERBOARD.format(count=count)
+    every = "the one comparison" if count == 1 else f"all {count} comparisons"
+    text = " ".join([LEADERBOARD, *([COMPARED.format(all=every)] if count else []), BASELINES])
     if any(row["unbiased"] for row in rows):
         text += " Pass@k of independent samples (*) is the unbiased estimate over all orders."
     if any(row["seconds"] is None for row in rows):

@@ -17,6 +17,7 @@ from sprint_lmeval.report.heads import HeadTable, best_head_gains, head_table, h
 from sprint_lmeval.report.leaderboard import comparisons_csv, leaderboard, leaderboard_csv
 from sprint_lmeval.report.page import write_page
 from sprint_lmeval.report.readme import MARK, Report, readme
+from sprint_lmeval.report.result_files import named_paths
 from sprint_lmeval.report.runs import Run, read_runs
 from sprint_lmeval.report.scores import RunScores, read_scores
 from sprint_lmeval.report.text import number_of
@@ -34,10 +35,9 @@ def report_command(options) -> str:
         InputError: nothing to report, runs that cannot be compared, or a folder that holds something else.
     """
     notes: list[str] = []
-    given = [Path(path) for path in options.results]
-    matrices = _matrices(given, [Path(path) for path in options.matrix], notes)
+    given, (folder,) = named_paths(options.results), named_paths([options.output])
+    matrices = _matrices(given, named_paths(options.matrix), notes)
     runs = read_runs([p for p in given if p.suffix != ".parquet"], notes, may_be_none=bool(matrices))
-    folder = Path(options.output)
     report = write_report(folder, runs, matrices, options.separate, notes)
     return "\n".join([_written(folder, report), *(f"note: {note}" for note in notes)])
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from sprint_lmeval.errors import InputError
@@ -14,6 +14,18 @@ from sprint_lmeval.report.facts import is_results
 MAX_RESULTS = 64 << 20
 MAX_FILES = 200_000
 SAMPLES = re.compile(r"samples_(?P<task>.+)_(?P<date>\d{4}-\d\d-\d\dT[\d.-]+)\.jsonl")
+
+
+def named_paths(given: Iterable[str | os.PathLike]) -> list[Path]:
+    """Names as paths; an empty one is refused, since as a path it is the working directory.
+
+    Raises:
+        InputError: a name is empty.
+    """
+    names = [os.fspath(name) for name in given]
+    if "" in names:
+        raise InputError("'' given, needed is the name of a file or folder (of the working directory it is .)")
+    return [Path(name) for name in names]
 
 
 def results_files(given: list[Path], told: list[str]) -> Iterator[tuple[Path, bool]]:

@@ -21,7 +21,7 @@ import numpy as np
 
 from sprint_lmeval.errors import InputError
 from sprint_lmeval.report.facts import facts_of_run, model_label, passn_tasks
-from sprint_lmeval.report.result_files import read_results, results_files
+from sprint_lmeval.report.result_files import named_paths, read_results, results_files
 from sprint_lmeval.report.samples import CORRECT, Question, Samples, Shared, read_samples
 from sprint_lmeval.report.text import number_of
 
@@ -131,11 +131,11 @@ def read_runs(
         may_be_none: an empty list is a result too.
 
     Raises:
-        InputError: a path does not exist, a named file cannot be used, or nothing is left.
+        InputError: a path is empty or does not exist, a named file cannot be used, or nothing is left.
     """
     told: list[str] = []
     shared, runs, foreign = Shared(), [], []
-    given = [Path(path) for path in paths]
+    given = named_paths(paths)
     for file, named in results_files(given, told):
         found = _runs_of_file(file, named, told, shared)
         runs += found or []

@@ -12,7 +12,7 @@ import numpy as np
 
 from sprint_lmeval.errors import InputError
 from sprint_lmeval.report.baseline import require_samples
-from sprint_lmeval.report.lines import aligned, one_line
+from sprint_lmeval.report.lines import aligned, one_line, p_text
 from sprint_lmeval.report.runs import Run, read_runs
 from sprint_lmeval.scoring.redundancy import redundancy
 from sprint_lmeval.scoring.rpc import different, path_probabilities, shares, without_improbable
@@ -199,5 +199,5 @@ def _cells(name: str, entry: dict) -> tuple[str, ...]:
         share,
         f"{100 * entry['over_first']:+.1f}",
         interval,
-        f"{entry['over_first_p']:.4f}",
+        p_text(entry["over_first_p"]),
     )
