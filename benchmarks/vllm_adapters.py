@@ -1,6 +1,6 @@
 """Throughput of vLLM with pruned heads as adapters, against the same requests of the unpruned model, in one process.
 
-    python -m benchmarks.vllm_adapters [MODEL] [--requests 64] [--new-tokens 64] [--dtype bfloat16]
+    python -m benchmarks.vllm_adapters [MODEL] [--requests 64] [--new-tokens 64] [--dtype bfloat16] [--every-layer]
 
 In the environment of `make test-vllm`. In: prompts of random words, `--heads` different heads in flight. Out: tokens
 per second, median of `--rounds` rounds, and the ratios. The engine with adapters also serves the unpruned requests
@@ -32,7 +32,9 @@ def main() -> None:
     parser.add_argument("--heads", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--dtype", default="bfloat16")
+    parser.add_argument("--every-layer", action="store_true", help="adapter code in every layer, not in those pruned")
     options = parser.parse_args()
+    print(f"{options.model}: {options.requests} requests of {options.prompt_tokens} tokens, {options.new_tokens} new")
     with tempfile.TemporaryDirectory() as folder:
         with_adapters = measured(options, adapters(options, Path(folder)))
     plain = measured(options, None)
@@ -50,10 +52,10 @@ def adapters(options, folder: Path) -> dict:
     maker = AdapterMaker(options.model)
     heads = spread_candidates([layer.heads for layer in maker.layout.layers])[: options.heads]
     cache = AdapterCache(maker, heads, str(folder))
-    return {
-        "arguments": cache.engine_arguments({"max_loras": len(heads)}),
-        "paths": [cache.path(head) for head in heads],
-    }
+    arguments = cache.engine_arguments({"max_loras": len(heads)})
+    if options.every_layer:
+        arguments["lora_target_modules"] = list(maker.layout.names)
+    return {"arguments": arguments, "paths": [cache.path(head) for head in heads]}
 
 
 def measured(options, lora: dict | None) -> dict[str, float]:

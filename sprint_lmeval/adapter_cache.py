@@ -23,6 +23,9 @@ class AdapterCache:
         candidates: every one that may be asked for; the rank serves all of them.
         folder: where they are kept; None: a temporary folder that goes with this object.
         rank: a larger rank than these candidates need, None: what they need.
+
+    Raises:
+        InputError: a rank that does not do, weights that adapters cannot be made of, a folder that cannot be written.
     """
 
     def __init__(
@@ -43,6 +46,7 @@ class AdapterCache:
         self._temporary = None if folder else _temporary_folder()
         self.folder = Path(folder).expanduser().absolute() if folder else Path(self._temporary.name)
         self._numbers: dict[Candidate, int] = {}
+        self.path(min(set(candidates) - {BASE}))  # before an engine starts: what this refuses, it refuses now
 
     def path(self, candidate: Candidate) -> Path:
         """Return the folder of a candidate's adapter, made now where it is missing; of `base` one of zeros."""

@@ -72,7 +72,7 @@ class EngineModel(BestOfN):
         return [candidate for candidate in self.strategy.possible() if candidate != BASE]
 
     def load_weights(self) -> None:
-        """The engine has them."""
+        """Let the engine have them; here it has."""
 
     def _log_strategy(self) -> None:
         self._warn_of_spread()

@@ -10,12 +10,12 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from itertools import islice
 
 from sprint_lmeval.adapter_cache import AdapterCache
 from sprint_lmeval.adapter_test import adapter_test
-from sprint_lmeval.adapters import AdapterMaker
+from sprint_lmeval.adapters import NOT_QUANTISED, AdapterMaker
 from sprint_lmeval.candidates import BASE, Candidate
 from sprint_lmeval.engine_model import OF_THE_HUB, Choice, EngineModel
 from sprint_lmeval.engine_rows import Checkpoint, EngineRows, Request
@@ -27,6 +27,7 @@ from sprint_lmeval.store import Store
 from sprint_lmeval.store_keys import model_facts
 from sprint_lmeval.stored_rows import StoredRows
 from sprint_lmeval.vllm_arguments import check_arguments, harness_class, modules_in_vllm, telling
+from sprint_lmeval.vllm_later import EngineLater, starting_later
 
 show_one_sentence()  # before the imports below, whose failure is a user's mistake
 VLLM = harness_class()
@@ -83,7 +84,8 @@ class VLLMPrunedBestOfN(EngineModel, VLLM):
         if self._adapters:
             kwargs |= self._adapters.engine_arguments(kwargs)
             kwargs["lora_target_modules"] = modules_in_vllm({"model": pretrained, **kwargs}, self._adapters.modules)
-        self._start(pretrained, kwargs)
+        with _failures(), starting_later() if kept is not None else nullcontext():
+            super().__init__(pretrained=pretrained, **kwargs)
         self._checkpoint = Checkpoint.of(pretrained, self._config, **of_the_hub)
         self.self_test = self._tested()
         if kept is not None:
@@ -95,20 +97,28 @@ class VLLMPrunedBestOfN(EngineModel, VLLM):
         pruned = self._pruned()
         if not pruned:
             return None
+        for name in ("quantization", "quantization_config"):
+            if given.get(name):
+                raise InputError(f"{name}={given[name]} given, {NOT_QUANTISED}")
         rank = given.get("max_lora_rank")
         return AdapterCache(AdapterMaker(pretrained, **of_the_hub), pruned, folder, int(rank) if rank else None)
 
-    def _start(self, pretrained: str, arguments: dict) -> None:
-        try:
-            super().__init__(pretrained=pretrained, **arguments)
-        except (AssertionError, OSError, RuntimeError, ValueError, ModuleNotFoundError) as error:
-            if isinstance(error, InputError):
-                raise
-            cause = " ".join(str(error).split())[:300] or type(error).__name__
-            raise InputError(f"vLLM could not be started ({cause}): what it says above this line tells more") from error
+    @property
+    def started(self) -> bool:
+        """Whether an engine runs here; replicas start with their requests."""
+        return self.data_parallel_size <= 1 and not isinstance(self.model, EngineLater)
+
+    def load_weights(self) -> None:
+        """Start the engine where that was left for later (store=), and try the adapters on it."""
+        if self.started or self.data_parallel_size > 1:
+            return
+        with _failures():
+            self.model = self.model.start()
+        self.self_test = self._tested()
+        log.info("vLLM runs: %s", self.self_test)
 
     def _tested(self):
-        if self._adapters is None or self.data_parallel_size > 1:
+        if self._adapters is None or not self.started:
             return None
         return adapter_test(self._scores, self.strategy.possible(), len(self.tokenizer))
 
@@ -204,6 +214,7 @@ class VLLMPrunedBestOfN(EngineModel, VLLM):
 
     @contextmanager
     def _every_request_with(self, candidate: Candidate) -> Iterator[None]:
+        self.load_weights()
         self.lora_request = self._lora(candidate)
         try:
             yield
@@ -245,3 +256,15 @@ class VLLMPrunedBestOfN(EngineModel, VLLM):
         sprint = self._described(engine, {ENGINE: vllm.__version__})
         revision = self.model_args.get("revision") or "main"
         return {"model_dtype": self._dtype(), "model_revision": revision, "sprint": sprint}
+
+
+@contextmanager
+def _failures() -> Iterator[None]:
+    """Say in one sentence that vLLM does not start."""
+    try:
+        yield
+    except (AssertionError, OSError, RuntimeError, ValueError, ModuleNotFoundError) as error:
+        if isinstance(error, InputError):
+            raise
+        cause = " ".join(str(error).split())[:300] or type(error).__name__
+        raise InputError(f"vLLM could not be started ({cause}): what it says above this line tells more") from error

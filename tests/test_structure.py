@@ -114,6 +114,7 @@ ORDER = """
     tokenizer_model
     server
     vllm_arguments
+    vllm_later
     vllm
     tiny.evaluate
     head_listing

@@ -63,14 +63,15 @@ def test_a_sweep_is_that_of_hf_and_goes_on_where_it_was(tmp_path):
     hf = ["sprint-lmeval", "sweep", "--model_args", "pretrained=tiny,dtype=float32", *SWEEP.split(), "-o", "hf.parquet"]
     ran(hf, tmp_path)
     vllm = ["sprint-lmeval", "sweep", "--model", "vllm-pruned-bon", "--model_args", ON_VLLM, *SWEEP.split(), "-o"]
-    assert "102 answers generated, 0 from" in ran([*vllm, "vllm.parquet"], tmp_path).stdout
+    done = ran([*vllm, "vllm.parquet"], tmp_path)
+    assert "102 answers generated, 0 from" in done.stdout and "vLLM runs: adapters of" in done.stderr
     theirs, ours = (OutcomeMatrix.load(tmp_path / f"{name}.parquet") for name in ("hf", "vllm"))
     assert (ours.questions, ours.candidates) == (theirs.questions, theirs.candidates)
     assert (ours.verdicts == theirs.verdicts).mean() >= 0.95
     same = ("model", "fingerprint", "architecture", "altered", "task", "settings", "heads_per_layer", "prompt_form")
     assert [ours.facts[key] for key in same] == [theirs.facts[key] for key in same]
     again = ran([*vllm, "again.parquet", "--store", "vllm.answers.sqlite"], tmp_path)
-    assert "0 answers generated, 102 from" in again.stdout
+    assert "0 answers generated, 102 from" in again.stdout and "vLLM runs" not in again.stderr
 
 
 @pytest.mark.parametrize(

@@ -70,12 +70,17 @@ def test_results_record_what_those_of_hf_do(engine, reference, answers):
     assert ours["versions"]["vllm"] and engine.get_model_info()["model_dtype"] == "float32"
 
 
-def test_samples_are_drawn_by_their_seeds():
-    lm = VLLMPrunedBestOfN("tiny", strategy="sample", **ENGINE)
-    assert lm.self_test is None and not lm.model_args["enable_lora"]
+def test_samples_are_drawn_by_their_seeds_and_the_engine_starts_for_missing_ones(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    lm, later = (VLLMPrunedBestOfN("tiny", strategy="sample", store=tmp_path / "s.sqlite", **ENGINE) for _ in range(2))
+    assert not lm.started and lm.max_length == 512 and lm.get_model_info()["model_dtype"] == "float32"
     settings = {"temperature": 2.0, "do_sample": True}
-    first, again = (lm.generate_until(asked(3, 4, **settings)) for _ in range(2))
-    assert [str(r) for r in again] == [str(r) for r in first]
+    first = lm.generate_until(asked(3, 4, **settings))
+    assert lm.started and lm.self_test is None and not lm.model_args["enable_lora"]
+    assert [str(r) for r in later.generate_until(asked(3, 4, **settings))] == [str(r) for r in first]
+    assert not later.started and later.stored.described() == {"file": "s.sqlite", "reused": 12, "generated": 0}
+    lm.stored = None
+    assert [str(r) for r in lm.generate_until(asked(3, 4, **settings))] == [str(r) for r in first]
     assert len({str(r) for r in first}) > 8 and all(r.exchangeable for r in first)
     lm.strategy.seed = 1
     assert [str(r) for r in lm.generate_until(asked(3, 4, **settings))] != [str(r) for r in first]
@@ -183,6 +188,7 @@ def test_a_model_that_vllm_serves_without_adapters(tmp_path):
         ({"head_masks": "L1H2", "max_lora_rank": 8}, "max_lora_rank=8 given, these candidates need 32"),
         ({"head_masks": "L1H2", "max_lora_rank": 100}, "max_lora_rank=100 given, vLLM takes 1, 8, 16"),
         ({"head_masks": "L1H2", "lora_local_path": "x"}, "lora_local_path=x given: one answer has one adapter"),
+        ({"head_masks": "L1H2", "quantization": "fp8"}, "quantization=fp8 given, and an adapter is made of the"),
         ({"head_mask": "L1H2"}, "unknown model argument head_mask=L1H2: did you mean head_masks"),
         ({"max_num_sequences": 3}, "unknown model argument max_num_sequences=3: did you mean max_num_seqs"),
         ({"strategy": "fixed"}, "strategy=fixed needs candidates"),
