@@ -6,6 +6,7 @@ the N repeats of a document get the first N candidates of a strategy, and rows o
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 from collections.abc import Iterator
@@ -118,6 +119,8 @@ class HFPrunedBestOfN(BestOfN, LazyWeights):
         if accelerator is not None and accelerator.num_processes > 1:
             self._rank, self._world_size = accelerator.process_index, accelerator.num_processes
             self._device = accelerator.device
+            if self.device.type == "cpu":
+                atexit.register(_leave_process_group)
 
     def _log_strategy(self) -> None:
         described = self.strategy.described()
@@ -177,3 +180,13 @@ class HFPrunedBestOfN(BestOfN, LazyWeights):
             sprint["store"] = self.stored.described()
         info = super().get_model_info() if isinstance(self.pretrained, str) else {}
         return {**info, "sprint": sprint}
+
+
+def _leave_process_group() -> None:
+    """End gloo's threads before Python ends.
+
+    Otherwise a process that is done is aborted now and then (pytorch#190489), and its launcher ends the others too,
+    before their results are written.
+    """
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()

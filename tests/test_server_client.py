@@ -9,8 +9,10 @@ import pytest
 from sprint_lmeval import server_client
 from sprint_lmeval.engine_rows import EngineRows
 from sprint_lmeval.errors import InputError
+from sprint_lmeval.outcomes import OutcomeMatrix
 from sprint_lmeval.server import ServerPrunedBestOfN
 from sprint_lmeval.server_client import Server, normalised_url
+from tests.environments import environment_in_use
 from tests.test_hf import requests
 
 BASE = {"id": "tiny", "root": "tiny", "parent": None, "max_model_len": 512}
@@ -262,6 +264,27 @@ def test_wrong_arguments_are_one_sentence(tiny, arguments, said):
     with pytest.raises(InputError, match=said) as refusal:
         model(tiny, **arguments)
     assert "\n" not in str(refusal.value)
+
+
+def test_a_sweep_on_a_server(told, tmp_path):
+    from transformers import AutoTokenizer
+
+    from sprint_lmeval.tiny import MODEL_FOLDER
+
+    answering = TinyServer(AutoTokenizer.from_pretrained(MODEL_FOLDER))
+    answering.adapters = {f"L1H{head}" for head in range(8)}
+    server = told(answering)
+    arguments = f"pretrained=tiny,base_url={server.url},num_concurrent=4"
+    options = "--tasks tiny_train_passn --layers 1 --questions 3 -o heads.parquet".split()
+    environment = environment_in_use(tmp_path / "harness")
+    environment.variables["XDG_CACHE_HOME"] = str(tmp_path / "cache")
+    command = ["sprint-lmeval", "sweep", "--model", "server-pruned-bon", "--model_args", arguments, *options]
+    done = environment.run(command, tmp_path)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "3 questions x 9 candidates (27 answers generated, 0 from heads.answers.sqlite)" in done.stdout
+    asked = [payload["model"] for path, payload in server.asked if payload.get("return_token_ids")]
+    assert sorted(asked) == sorted(["tiny", *answering.adapters] * 3)
+    assert OutcomeMatrix.load(tmp_path / "heads.parquet").complete
 
 
 def test_given_continuations_are_refused(tiny):
