@@ -36,10 +36,10 @@ def asked(lm, tokens: int) -> list[Instance]:
 @pytest.mark.skipif(not PROBLEMS.is_file(), reason=f"no {PROBLEMS} (SPRINT_DATA_DIR)")
 def test_smollm2_on_four_problems_of_gsm8k(capsys):
     reference = HFPrunedBestOfN(str(MODEL), head_masks=FOUR, dtype="float32", device="cpu", batch_size=16)
-    rows = asked(reference, 96)
+    rows = asked(reference, 64)
     expected = reference.generate_until(rows)
     engine = VLLMPrunedBestOfN(str(MODEL), head_masks=FOUR, **ENGINE)
-    answers = engine.generate_until(asked(engine, 96))
+    answers = engine.generate_until(asked(engine, 64))
     result = compare(reference, [row.args[0] for row in rows], expected, answers)
     with capsys.disabled():
         print(f"\n{result.equal} of 16 texts of SmolLM2 equal, margins of the others: {result.margins}")
