@@ -14,7 +14,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 VLLM_READY := $(VLLM_VENV)/.ready
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
-BENCHMARKS := startup pruning_mask answers against_hf generation
+BENCHMARKS := startup pruning_mask answers against_hf generation adapters
 OFFLINE := HF_HUB_OFFLINE=1 HF_DATASETS_OFFLINE=1
 # Without this, the threads of two busy processes wait for each other by spinning.
 export OMP_WAIT_POLICY ?= passive
