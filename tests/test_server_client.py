@@ -266,14 +266,33 @@ def test_wrong_arguments_are_one_sentence(tiny, arguments, said):
     assert "\n" not in str(refusal.value)
 
 
-def test_a_sweep_on_a_server(told, tmp_path):
+def with_adapters(told, heads: list[str]) -> Told:
     from transformers import AutoTokenizer
 
     from sprint_lmeval.tiny import MODEL_FOLDER
 
     answering = TinyServer(AutoTokenizer.from_pretrained(MODEL_FOLDER))
-    answering.adapters = {f"L1H{head}" for head in range(8)}
-    server = told(answering)
+    answering.adapters = set(heads)
+    return told(answering)
+
+
+def test_a_selector_chooses_the_adapters_of_each_question(told):
+    from sprint_lmeval.selector import Selector
+    from sprint_lmeval.tiny.problems import problems
+
+    heads = [f"L{layer}H{head}" for layer in range(4) for head in range(8)]
+    lm = model(with_adapters(told, heads), head_masks=None, selector="tiny-coverage")
+    responses = lm.generate_until(requests(16, 4))
+    ranked = Selector.from_pretrained("tiny-coverage").rank([p.question for p in problems("test")[:4]], n=16)
+    assert [r.candidate for r in responses] == [str(candidate) for of_one in ranked for candidate in of_one]
+    assert len({tuple(of_one) for of_one in ranked}) > 1, "questions have candidates of their own"
+    for r in responses:
+        assert bytes.fromhex(str(r).strip()).decode() == ("tiny" if r.candidate == "base" else r.candidate)
+
+
+def test_a_sweep_on_a_server(told, tmp_path):
+    heads = [f"L1H{head}" for head in range(8)]
+    server = with_adapters(told, heads)
     arguments = f"pretrained=tiny,base_url={server.url},num_concurrent=4"
     options = "--tasks tiny_train_passn --layers 1 --questions 3 -o heads.parquet".split()
     environment = environment_in_use(tmp_path / "harness")
@@ -283,7 +302,7 @@ def test_a_sweep_on_a_server(told, tmp_path):
     assert done.returncode == 0, done.stderr[-3000:]
     assert "3 questions x 9 candidates (27 answers generated, 0 from heads.answers.sqlite)" in done.stdout
     asked = [payload["model"] for path, payload in server.asked if payload.get("return_token_ids")]
-    assert sorted(asked) == sorted(["tiny", *answering.adapters] * 3)
+    assert sorted(asked) == sorted(["tiny", *heads] * 3)
     assert OutcomeMatrix.load(tmp_path / "heads.parquet").complete
 
 
