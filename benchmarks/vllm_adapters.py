@@ -84,6 +84,7 @@ def measured(options, lora: dict | None) -> dict[str, float]:
             rate = tokens_per_second(engine, options, requests, number)
             if number:
                 rates[name].append(rate)
+    engine.llm_engine.engine_core.shutdown()  # else it stays beside the next one, and the process does not end
     return {name: statistics.median(values) for name, values in rates.items()}
 
 
