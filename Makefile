@@ -4,7 +4,8 @@
 #   make results   the pages of results are what the measured files say
 #   make gate    runs of the embedded model against their baseline; make baseline makes that anew
 #   make test-vllm   the models on vLLM, in an environment of its own (VLLM_VENV)
-#   make bench   the benchmarks: medians, ratios in one run  make real    real models and real problems, where they are
+#   make bench   the benchmarks: medians, ratios in one run; make bench BENCHMARKS=generation OPTIONS='--model ...' for others
+#   make real    real models and real problems, where they are
 PYTHON ?= python3
 VENV ?= .venv
 VLLM_VENV ?= .venv-vllm
@@ -62,7 +63,7 @@ results: $(READY)
 bench: $(READY)
 	@for name in $(BENCHMARKS); do \
 		echo "== benchmarks.$$name"; \
-		$(OFFLINE) $(BIN)/python -m benchmarks.$$name || exit 1; \
+		$(OFFLINE) $(BIN)/python -m benchmarks.$$name $(OPTIONS) || exit 1; \
 	done
 
 real: $(READY)

@@ -7,7 +7,9 @@
 A: for each candidate, `generate` over all questions in batches of 16 with one mask (the paper's procedure).
 B: rows of all candidates mixed, in batches of 64, through `generate`.
 Each way runs in a process of its own, in turns, `--repeats` times; medians. Prefill: the rate at which the same model
-reads prompts, which bounds everything. Memory: the highest resident size of the process.
+reads prompts, which bounds everything. Memory: the highest resident size of the process. Ours with half the questions
+and with half the heads show how cost grows. With `--results FILE` every run is written down when it is finished, and
+an interrupted benchmark goes on where it was.
 """
 
 from __future__ import annotations
@@ -21,8 +23,10 @@ import subprocess
 import sys
 import time
 from itertools import islice
+from pathlib import Path
 
-WAYS = ("ours", "A", "B")
+DECODING = ("ours", "A", "B", "half-questions", "half-heads")
+WAYS = (*DECODING, "prefill")
 STOPS = ("\nQuestion:", "<|endoftext|>", "<|im_end|>", "</s>")
 
 
@@ -31,12 +35,39 @@ def main() -> None:
     if options.only:
         print(json.dumps(measured(options)))
         return
-    runs: dict[str, list[dict]] = {way: [] for way in (*WAYS, "prefill")}
+    runs = finished(options)
     for turn in range(options.repeats):
-        for way in (*WAYS, "prefill"):
+        for way in options.ways:
+            if len(runs[way]) > turn:
+                continue
             runs[way].append(in_a_process(way))
             print(f"{turn + 1}. {way}: {runs[way][-1]['seconds']:.1f} s", file=sys.stderr, flush=True)
+            if options.results:
+                note(options.results, {"setting": setting(options), "way": way} | runs[way][-1])
     print(report(options, runs))
+
+
+def setting(options: argparse.Namespace) -> dict:
+    """Return what runs must have in common."""
+    left_out = ("repeats", "results", "ways", "only")
+    return {name: value for name, value in vars(options).items() if name not in left_out}
+
+
+def note(path: Path, run: dict) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a", encoding="utf-8") as lines:
+        lines.write(json.dumps(run) + "\n")
+
+
+def finished(options: argparse.Namespace) -> dict[str, list[dict]]:
+    """Return the runs of these options that the results file holds."""
+    runs: dict[str, list[dict]] = {way: [] for way in options.ways}
+    if options.results and options.results.exists():
+        for line in options.results.read_text(encoding="utf-8").splitlines():
+            run = json.loads(line)
+            if run["setting"] == setting(options) and run["way"] in runs:
+                runs[run["way"]].append(run)
+    return runs
 
 
 def parser() -> argparse.ArgumentParser:
@@ -52,8 +83,16 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--chat", action="store_true")
     parser.add_argument("--batch-size", type=int, default=512, help="most rows in flight of ours; memory decides")
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--only", choices=(*WAYS, "prefill"), help=argparse.SUPPRESS)
+    parser.add_argument("--ways", type=listed_ways, default=WAYS, help=f"which of {','.join(WAYS)}; ours and A always")
+    parser.add_argument("--results", type=Path, help="file of finished runs (JSON lines)")
+    parser.add_argument("--only", choices=WAYS, help=argparse.SUPPRESS)
     return parser
+
+
+def listed_ways(text: str) -> tuple[str, ...]:
+    if unknown := set(text.split(",")) - set(WAYS):
+        raise argparse.ArgumentTypeError(f"{', '.join(sorted(unknown))}: allowed are {', '.join(WAYS)}")
+    return tuple(way for way in WAYS if way in ("ours", "A", *text.split(",")))
 
 
 def in_a_process(way: str) -> dict:
@@ -67,19 +106,23 @@ def measured(options: argparse.Namespace) -> dict:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    from sprint_lmeval.generation import Row, Settings
     from sprint_lmeval.pretrained import resolve_pretrained
+    from sprint_lmeval.rows import Row, Settings
 
     folder = resolve_pretrained(options.model)
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, options.dtype)).eval()
     model.to("cuda" if torch.cuda.is_available() else "cpu")
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    prompts = prompts_of(options, tokenizer)
+    prompts, candidates = prompts_of(options, tokenizer), candidates_of(options, model)
     if options.only == "prefill":
         return prefill(model, tokenizer, prompts)
-    rows = [Row(prompt, candidate) for candidate in candidates_of(options, model) for prompt in prompts]
+    if options.only == "half-questions":
+        prompts = prompts[::2]
+    if options.only == "half-heads":
+        candidates = candidates[::2]
+    rows = [Row(prompt, candidate) for candidate in candidates for prompt in prompts]
     settings = Settings(options.max_new_tokens, STOPS, options.batch_size)
-    way = {"ours": ours, "A": procedure_of_the_paper, "B": mixed_batches}[options.only]
+    way = {"A": procedure_of_the_paper, "B": mixed_batches}.get(options.only, ours)
     dict(way(model, tokenizer, rows[:2], settings))
     started = time.perf_counter()
     found = dict(way(model, tokenizer, rows, settings))
@@ -179,31 +222,45 @@ def peak_memory() -> int:
 def report(options: argparse.Namespace, runs: dict[str, list[dict]]) -> str:
     seconds = {way: statistics.median(run["seconds"] for run in of_way) for way, of_way in runs.items()}
     rate = {way: runs[way][0]["tokens"] / seconds[way] for way in runs}
-    memory = {way: statistics.median(run["memory"] for run in runs[way]) for way in WAYS}
+    memory = {way: statistics.median(run["memory"] for run in runs[way]) for way in runs if way in DECODING}
     lines = [
         f"{options.model}, {options.dtype}: {runs['ours'][0]['rows']} rows of {options.questions} questions, "
         f"median of {options.repeats}",
         "",
-        "| way | seconds | new tokens/s | of prefill rate | peak memory, MB | texts other than A |",
-        "|---|---|---|---|---|---|",
+        "| way | rows | seconds | new tokens/s | of prefill rate | peak memory, MB | texts other than A |",
+        "|---|---|---|---|---|---|---|",
     ]
-    for way in WAYS:
-        other = sum(a != b for a, b in zip(runs[way][0]["texts"], runs["A"][0]["texts"], strict=True))
-        cells = (
-            f"{seconds[way]:.1f}",
-            f"{rate[way]:.0f}",
-            f"{rate[way] / rate['prefill']:.0%}",
-            f"{memory[way] / 1e6:.0f}",
-        )
-        lines.append(f"| {way} | {' | '.join(cells)} | {other} |")
-    lines += [
-        f"| prefill | | {rate['prefill']:.0f} | 100% | | |",
-        "",
-        f"speedup over the paper's procedure: {seconds['A'] / seconds['ours']:.1f}x",
-        f"speedup over mixed batches: {seconds['B'] / seconds['ours']:.1f}x",
-        f"peak memory against the paper's procedure: {memory['ours'] / memory['A']:.2f}x",
-    ]
-    return "\n".join(lines)
+    for way in memory:
+        share = f"{rate[way] / rate['prefill']:.0%}" if "prefill" in rate else ""
+        cells = (runs[way][0]["rows"], f"{seconds[way]:.1f}", f"{rate[way]:.0f}", share, f"{memory[way] / 1e6:.0f}")
+        lines.append(f"| {way} | {' | '.join(map(str, cells))} | {other_texts(runs, way)} |")
+    if "prefill" in rate:
+        lines.append(f"| prefill | | | {rate['prefill']:.0f} | 100% | | |")
+    return "\n".join([*lines, "", *conclusions(runs, seconds, memory)])
+
+
+def other_texts(runs: dict[str, list[dict]], way: str) -> str:
+    ours, theirs = runs[way][0]["texts"], runs["A"][0]["texts"]
+    return str(sum(a != b for a, b in zip(ours, theirs, strict=True))) if len(ours) == len(theirs) else ""
+
+
+def conclusions(runs: dict, seconds: dict, memory: dict) -> list[str]:
+    lines = []
+    for way in ("half-questions", "half-heads"):
+        if way in runs:
+            rows, time, room = (
+                f"{a / b:.2f}x"
+                for a, b in (
+                    (runs["ours"][0]["rows"], runs[way][0]["rows"]),
+                    (seconds["ours"], seconds[way]),
+                    (memory["ours"], memory[way]),
+                )
+            )
+            lines.append(f"against {way.replace('-', ' the ')}: {rows} the rows, {time} the time, {room} the memory")
+    lines.append(f"peak memory against the paper's procedure: {memory['ours'] / memory['A']:.2f}x")
+    if "B" in seconds:
+        lines.append(f"speedup over mixed batches: {seconds['B'] / seconds['ours']:.1f}x")
+    return [*lines, f"speedup over the paper's procedure: {seconds['A'] / seconds['ours']:.1f}x"]
 
 
 if __name__ == "__main__":

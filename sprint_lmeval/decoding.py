@@ -18,8 +18,10 @@ from sprint_lmeval.passes import Passes
 from sprint_lmeval.question_rows import ActiveRow, Ends, Question
 from sprint_lmeval.row_cache import Parts, copied, up_to_growth
 from sprint_lmeval.rows import Response, Row, Settings, response_of
-from sprint_lmeval.shared_reading import Choose, Group, SharedReading, agreeing
+from sprint_lmeval.shared_reading import Group, SharedReading, agreeing
+from sprint_lmeval.token_choice import TokenChoice
 
+RARE, ASIDE = 8, 8  # one row in so many may outgrow the others and wait aside, in so small a share of their memory
 EARLY = 32  # tokens of an unfinished leading answer from which on followers may begin, where places are free
 
 
@@ -34,18 +36,19 @@ class Pool:
         end_tokens: list[int],
         questions: Sequence[Question],
         rows: int,
-        choose: Choose,
+        choice: TokenChoice,
     ) -> None:
         self.passes, self.tokenizer, self.settings, self.end_tokens = passes, tokenizer, settings, end_tokens
         self.waiting, self.followed = deque(questions), []
         self.ends = Ends(tokenizer, end_tokens, settings.until, settings.max_new_tokens)
-        self.choose = choose
-        self.reading = SharedReading(passes, choose, self.ends, questions)
+        self.choice = choice
+        self.reading = SharedReading(passes, choice, self.ends, questions)
         self.leading: list[Question] = []
         self.active: list[ActiveRow] = []
         self.parked: deque[tuple[ActiveRow, Parts]] = deque()
         self.rows, self.cache = rows, passes.cache(0, passes.rules.cache_bytes)
-        self.longest = 0  # new tokens of any row so far
+        self.aside: list[tuple[ActiveRow, Parts]] = []  # rows that have outgrown the others
+        self.longest = 0  # new tokens of any row in flight so far
         self.record = Record()
 
     def run(self) -> Iterator[tuple[Row, Response]]:
@@ -70,7 +73,10 @@ class Pool:
                 continue
             groups = self._next_reading()
             if not groups:
-                return
+                if not self.aside:
+                    return
+                self._bring_back()
+                continue
             for row, parts in self.reading.read(groups):
                 if row.question.rows and row.question.leader is None:
                     row.question.leader = row
@@ -78,6 +84,8 @@ class Pool:
                 if row.finished:
                     self._note_finished(row)
                     yield row
+                elif self._may_go_aside([row]):
+                    self.aside.append((row, copied(parts, self.reading.shared_layers)))
                 elif self._fits(row):
                     self._admit(row, parts)
                 else:
@@ -95,11 +103,12 @@ class Pool:
 
     def _places(self, rows: list[ActiveRow]) -> int:
         """Return how many places rows need that may become as long as the longest so far."""
-        self.longest = max(self.longest, *(row.count for row in rows))
-        limit = max(len(row.question.prompt) for row in rows) + self.settings.max_new_tokens
-        return up_to_growth(min(limit, limit - self.settings.max_new_tokens + self.longest + LONGEST_DRAFT + 1))
+        longest = max(self.longest, *(row.count for row in rows))
+        new = min(self.settings.max_new_tokens, longest + LONGEST_DRAFT + 1)
+        return up_to_growth(max(len(row.question.prompt) for row in rows) + new)
 
     def _admit(self, row: ActiveRow, parts: Parts) -> None:
+        self.longest = max(self.longest, row.count)
         count, places = len(self.active), self._places([*self.active, row])
         if count >= self.cache.rows or places > self.cache.places:
             self.cache.resize(self._most_rows(places), places, kept=count)
@@ -108,15 +117,39 @@ class Pool:
 
     def _make_room(self, width: int) -> None:
         """Have room for `width` more tokens in each row; where rows have grown too long for it, the last ones wait."""
-        needed = max(row.places for row in self.active) + width
-        if needed <= self.cache.places:
+        outgrown = [row for row in self.active if row.places + width > self.cache.places]
+        if not outgrown:
             return
-        places = up_to_growth(max(needed, self._places(self.active)))
+        if self._may_go_aside(outgrown):
+            for row in outgrown:
+                place = self.active.index(row)
+                self.aside.append((row, copied(self.cache.take(place, row.places))))
+                self._take_out(place)
+            return
+        self._bring_back()
+        self.longest = max(self.longest, *(row.count for row in self.active))
+        places = up_to_growth(max(max(row.places for row in outgrown) + width, self._places(self.active)))
         rows = self._most_rows(places)
         while len(self.active) > rows:
             row = self.active.pop()
             self.parked.appendleft((row, copied(self.cache.take(len(self.active), row.places))))
         self.cache.resize(rows, places, kept=len(self.active))
+
+    def _may_go_aside(self, rows: list[ActiveRow]) -> bool:
+        """Return whether these are so few and so much longer than the others that these should go on without them."""
+        if max(row.places for row in rows) + 1 + LONGEST_DRAFT <= self.cache.places or not self._more_to_begin():
+            return False
+        places = sum(row.places for row in [*rows, *(row for row, _ in self.aside)])
+        small = places * self.reading.bytes_per_place * ASIDE <= self.passes.rules.cache_bytes
+        return small and len(rows) * RARE <= len(self.active)
+
+    def _more_to_begin(self) -> bool:
+        return bool(self.parked or self.waiting) or any(q.rows for q in (*self.followed, *self.leading))
+
+    def _bring_back(self) -> None:
+        """Let rows that went aside be the next to go on."""
+        self.parked.extendleft(reversed(self.aside))
+        self.aside = []
 
     def _next_reading(self) -> list[Group]:
         """Take what is read next: followers of leading answers that are there, else the leads of new questions."""
@@ -160,16 +193,14 @@ class Pool:
 
     def _step(self) -> list[ActiveRow]:
         """Advance every row in flight by at least one token; returns those that are finished."""
-        drafts = self._drafts()
         self._make_room(1 + LONGEST_DRAFT)
-        drafts = drafts[: len(self.active)]
+        drafts = self._drafts()
         width = 1 + max(len(guessed) for guessed, _ in drafts)
         tokens = [
             [row.written[-1], *guessed, *[0] * (width - 1 - len(guessed))]
             for row, (guessed, _) in zip(self.active, drafts, strict=True)
         ]
-        logits = self.passes.run(self.cache, tokens, [row.row.candidate for row in self.active], width)
-        chosen = self.choose(logits, self.active, [line[1:] for line in tokens])
+        chosen = self.choice.read(self.cache, tokens, self.active, width)
         for place, (row, (guessed, orders)) in enumerate(zip(self.active, drafts, strict=True)):
             same = agreeing(chosen[place], guessed)
             self.record.note(orders, same)
@@ -180,7 +211,7 @@ class Pool:
     def _drafts(self) -> list[tuple[list[int], list[int]]]:
         chances, free = self.record.chances(), self.passes.rules.free_tokens
         rows = len(self.active)
-        longest = min(most_worthwhile(rows, chances, free), self.passes.most_logits(rows) - 1)
+        longest = most_worthwhile(rows, max(chances.values()), free, min(LONGEST_DRAFT, self.choice.most(rows) - 1))
         if longest <= 0:
             return [([], [])] * rows
         limit = self.settings.max_new_tokens
@@ -198,8 +229,12 @@ class Pool:
         for place in reversed(range(len(self.active))):
             if self.active[place].finished:
                 self._note_finished(self.active[place])
-                last = self.active.pop()
-                if place < len(self.active):
-                    self.cache.move(len(self.active), place)
-                    self.active[place] = last
+                self._take_out(place)
         return finished
+
+    def _take_out(self, place: int) -> None:
+        """Give a row's place to the last row."""
+        last = self.active.pop()
+        if place < len(self.active):
+            self.cache.move(len(self.active), place)
+            self.active[place] = last

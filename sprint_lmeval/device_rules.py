@@ -16,12 +16,14 @@ from transformers import PreTrainedModel
 
 from sprint_lmeval.architectures import text_config
 
-# oneDNN keeps up to 1,024 kernels, one for each shape that it has met: with passes of all sizes, hundreds of megabytes.
-os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
+# Two caches, PyTorch's and oneDNN's own, keep up to 1,024 kernels each, one for each shape that they have met: with
+# passes of all sizes, hundreds of megabytes. A kernel is made in a millisecond.
+os.environ.setdefault("LRU_CACHE_CAPACITY", "8")
+os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "24")
 
 MEGABYTE = 1 << 20
-LEAST_CACHE = 64 * MEGABYTE
-SHARE_OF_WEIGHTS = 0.35  # on a CPU: of what the weights take
+LEAST_CACHE = 72 * MEGABYTE
+SHARE_OF_WEIGHTS = 0.31  # on a CPU: of what the weights take
 SHARE_OF_GPU = 0.3  # of what is free beside the weights; rows that wait and their reading may double it
 SHARE_OF_MEMORY = 0.25  # of what is free on a CPU
 WIDEST_VALUES = 8 * MEGABYTE  # of a reading pass on a CPU, in the middle of a feed-forward block
@@ -35,7 +37,7 @@ class DeviceRules:
     Attributes:
         free_tokens: f such that a pass over t tokens costs about f + t units: below f it mostly waits for the weights.
         pass_tokens: most tokens in one pass that reads prompts, which bounds its intermediate values.
-        logits_bytes: of one pass; with 150,000 tokens in a vocabulary they outgrow everything else.
+        logits_bytes: of one pass that samples; with 150,000 tokens in a vocabulary they outgrow everything else.
         cache_bytes: keys and values of the rows in flight.
     """
 

@@ -67,11 +67,27 @@ class Record:
         return {order: self.hits[order] / self.tries[order] for order in ORDERS}
 
 
-def most_worthwhile(rows: int, chances: dict[int, float], free_tokens: int) -> int:
-    """Return how many guesses could be worthwhile in a pass over `rows` rows, were all of the best kind."""
-    chance, count = max(chances.values()), 0
-    expected, cost = float(rows), free_tokens + rows * (1 + ROW_TOKENS)
-    while count < LONGEST_DRAFT and chance ** (count + 1) > expected / cost:
+@dataclass
+class Agreement:
+    """How likely a follower writes the next token of the leading answer, recent ones counting more."""
+
+    agreed: float = 31.0
+    read: float = 32.0
+
+    def note(self, agreed: int, differed: bool) -> None:
+        """Count a row that wrote `agreed` tokens of the leading answer, and then possibly another one."""
+        self.agreed = self.agreed * FORGET + agreed
+        self.read = self.read * FORGET + agreed + differed
+
+    @property
+    def chance(self) -> float:
+        return self.agreed / self.read
+
+
+def most_worthwhile(rows: int, chance: float, free_tokens: int, most: int) -> int:
+    """Return how many guesses, each right with the same chance, are worthwhile in a pass over `rows` rows."""
+    count, expected, cost = 0, float(rows), free_tokens + rows * (1 + ROW_TOKENS)
+    while count < most and chance ** (count + 1) > expected / cost:
         count += 1
         expected, cost = expected + rows * chance**count, cost + rows
     return count

@@ -99,6 +99,6 @@ def _pool(model, tokenizer, rows, prompts, settings, layout, rules, size) -> Poo
     questions = [Question(prompts[prompt], group) for prompt, group in grouped.items()]
     longest = max(map(len, prompts.values())) + settings.max_new_tokens
     ends = end_token_ids(model, tokenizer, settings.until)
-    choose = TokenChoice(settings, repetition_penalty(model, settings))
     passes = Passes(model, layout, longest, rules)
-    return Pool(passes, tokenizer, settings, ends, questions, size, choose)
+    choice = TokenChoice(passes, settings, repetition_penalty(model, settings), sampled=rows[0].seed is not None)
+    return Pool(passes, tokenizer, settings, ends, questions, size, choice)

@@ -18,10 +18,12 @@ from sprint_lmeval.architectures import HeadLayout, decoder_layers, text_config
 from sprint_lmeval.candidates import Candidate
 from sprint_lmeval.device_rules import DeviceRules, release_free_memory, rules_of
 from sprint_lmeval.grouped_attention import grouped
+from sprint_lmeval.output_head import OutputHead, plain_head
 from sprint_lmeval.pruning import prune_heads
 from sprint_lmeval.row_cache import RowCache, Written
 
 SECONDS_BETWEEN_RELEASES = 2.0
+LOGITS_IN_PIECES = 6  # of the memory that whole logits may take, one piece of them takes a sixth
 
 
 class Passes:
@@ -35,9 +37,17 @@ class Passes:
         self.rules = rules or rules_of(model)
         self._bytes_per_logits = text_config(model.config).vocab_size * model.dtype.itemsize
 
+    def head(self) -> OutputHead | None:
+        """Return the output head by itself, where it may be applied piece by piece."""
+        return plain_head(self.model, self.rules.logits_bytes // LOGITS_IN_PIECES)
+
     def most_logits(self, rows: int) -> int:
         """Return how many places of each of `rows` rows may have logits in one pass; at least 1."""
-        return max(1, self.rules.logits_bytes // (rows * self._bytes_per_logits))
+        return max(1, min(self.rules.pass_tokens // rows, self.rules.logits_bytes // (rows * self._bytes_per_logits)))
+
+    def most_tokens(self, rows: int) -> int:
+        """Return how many tokens of each of `rows` rows one pass may read; at least 1."""
+        return max(1, self.rules.pass_tokens // rows)
 
     def cache(self, rows: int, least_bytes: int = 0) -> RowCache:
         return RowCache(len(self.layers), rows, least_bytes)
@@ -50,6 +60,19 @@ class Passes:
         The cache's first `len(tokens)` rows take part; their lengths are left to the caller.
         """
         return self._forward(cache, tokens, candidates, logits)[:, -logits:]  # some take no notice of logits_to_keep
+
+    def run_best(
+        self,
+        cache: RowCache,
+        tokens: Sequence[Sequence[int]],
+        candidates: Sequence[Candidate],
+        count: int,
+        head: OutputHead,
+    ) -> torch.Tensor:
+        """Read tokens as `run` does; returns the best tokens [rows, `count`] instead of logits."""
+        with head.left_out() as hidden:
+            self._forward(cache, tokens, candidates, count)
+        return head.best(hidden[0][:, -count:])
 
     def write(
         self,

@@ -15,7 +15,7 @@ import torch
 from transformers import Cache
 from transformers.cache_utils import CacheLayerMixin
 
-GROWTH = 64  # places added at a time
+GROWTH = 32  # places added at a time
 
 Parts = list  # one row taken out: per layer its (keys, values), [heads, time, dim] each, or None for a layer never run
 

@@ -11,23 +11,24 @@ keys and values of the last layer.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
 
 from sprint_lmeval.candidates import BASE, Candidate
+from sprint_lmeval.drafts import Agreement, most_worthwhile
 from sprint_lmeval.passes import Passes
 from sprint_lmeval.question_rows import ActiveRow, Ends, Question, Trunk, common_start, first_pruned
 from sprint_lmeval.row_cache import Parts, RowCache, bytes_of, copied
 from sprint_lmeval.rows import Row
+from sprint_lmeval.token_choice import TokenChoice
 
-FIRST_PIECE, LONGEST_PIECE = 16, 128  # tokens of the leading answer per pass; each piece is twice the one before
+LONGEST_PIECE = 128  # tokens of the leading answer per pass; each piece is twice the one before
 LEAST_SHARED_START = 16  # tokens from which on a common beginning is kept
-SHARE_OF_CACHE = 4  # what is read together takes a quarter of the rows in flight, what is kept of beginnings another
+READ_TOGETHER, KEPT_STARTS = 8, 4  # of the memory of rows in flight, an eighth for reading, a quarter for beginnings
+LEAST_TOGETHER = 16 << 20  # bytes
 
-# (logits [rows, n, vocabulary] of the rows' next tokens, the rows, per row n - 1 tokens that may come) -> [rows, n]
-Choose = Callable[[torch.Tensor, list[ActiveRow], list[list[int]]], list[list[int]]]
 Group = tuple[Question, list[Row]]  # rows of a question that are begun together
 
 
@@ -36,13 +37,13 @@ class SharedReading:
 
     Args:
         passes: forward passes of the model.
-        choose: picks tokens from logits.
+        choice: of the next tokens.
         ends: where texts end.
         questions: all of them, to see what their prompts and candidates have in common.
     """
 
-    def __init__(self, passes: Passes, choose: Choose, ends: Ends, questions: Sequence[Question]) -> None:
-        self.passes, self.choose, self.ends = passes, choose, ends
+    def __init__(self, passes: Passes, choice: TokenChoice, ends: Ends, questions: Sequence[Question]) -> None:
+        self.passes, self.choice, self.ends = passes, choice, ends
         self.last = len(passes.layers) - 1
         shared = common_start([q.prompt for q in questions]) if len(questions) > 1 else 0
         self.start = questions[0].prompt[:shared] if shared >= LEAST_SHARED_START else []
@@ -50,7 +51,9 @@ class SharedReading:
         self._start_trunk: Trunk | None = None
         self._start_parts: dict[tuple[Candidate, int], Parts] = {}
         self._start_bytes = 0
-        self._cache = passes.cache(0, passes.rules.cache_bytes // SHARE_OF_CACHE)
+        self._bytes = max(LEAST_TOGETHER, passes.rules.cache_bytes // READ_TOGETHER)
+        self._cache = passes.cache(0, self._bytes)
+        self.agreement = Agreement()
         self.shared_layers = 0  # of the rows read last
 
     def read(self, groups: Sequence[Group]) -> Iterator[tuple[ActiveRow, Parts]]:
@@ -77,13 +80,17 @@ class SharedReading:
     def _widest(self, groups: Sequence[Group]) -> int:
         """Return how many rows of these groups are read together."""
         places = max(_places(question) for question, _ in groups)
-        first = max(len(question.prompt) for question, _ in groups) - len(self.start) + FIRST_PIECE  # tokens of a pass
-        return self._rows_of(first, places)
+        longest = max(len(question.prompt) for question, _ in groups) - len(self.start)
+        return self._rows_of(longest + self._first_piece(sum(len(rows) for _, rows in groups)), places)
+
+    def _first_piece(self, rows: int) -> int:
+        chance, free = self.agreement.chance, self.passes.rules.free_tokens
+        return max(1, most_worthwhile(rows, chance, free, LONGEST_PIECE))
 
     def _rows_of(self, tokens: int, places: int) -> int:
-        """Return how many rows one pass of `tokens` tokens each and a quarter of the cache allow."""
+        """Return how many rows one pass of `tokens` tokens each and their share of the cache allow."""
         rules, place = self.passes.rules, self.bytes_per_place
-        fitting = rules.cache_bytes // SHARE_OF_CACHE // (places * place) if place else rules.pass_tokens
+        fitting = self._bytes // (places * place) if place else rules.pass_tokens
         return max(1, min(rules.pass_tokens // tokens, fitting))
 
     def _read_together(self, active: list[ActiveRow], layer: int) -> Iterator[tuple[ActiveRow, Parts]]:
@@ -91,21 +98,21 @@ class SharedReading:
         cache.begin_anew(len(active), max(_places(row.question) for row in active))
         texts = {row.question: row.question.prompt + row.question.lead for row in active}
         self._begin_prompts(active, layer)
-        piece = FIRST_PIECE
+        piece = self._first_piece(len(active))
         while active:
-            most = min(piece, self.passes.most_logits(len(active)) - 1)
+            most = min(piece, self.choice.most(len(active)) - 1)
             expected = [row.question.lead[row.count : row.count + most + 1] for row in active]
             guessed = [tokens[:-1] for tokens in expected]  # the last one is not read: the next pass begins with it
             longest = max(map(len, guessed))
             read = cache.lengths[: len(active)].tolist()
             until = [len(row.question.prompt) + row.count + len(g) for row, g in zip(active, guessed, strict=True)]
-            logits = self._run(active, [texts[row.question] for row in active], read, until, layer, longest + 1)
-            chosen = self.choose(logits, active, [g + [0] * (longest - len(g)) for g in guessed])
+            chosen = self._run(active, [texts[row.question] for row in active], read, until, layer, longest + 1)
             cache.lengths[: len(active)] = torch.tensor(until)
             staying = []
             for place, row in enumerate(active):
                 same = agreeing(chosen[place][: len(guessed[place]) + 1], expected[place])
                 row.advance(chosen[place][: same + 1][: len(guessed[place]) + 1], self.ends)
+                self.agreement.note(same, same < len(expected[place]))
                 if same == len(guessed[place]) + 1 and not row.finished:
                     staying.append(place)
                 else:
@@ -132,16 +139,16 @@ class SharedReading:
         self._cache.lengths[: len(rows)] = torch.tensor(ends)
 
     def _run(
-        self, rows: list[ActiveRow], texts: list[list[int]], read: list[int], until: list[int], layer: int, logits: int
-    ) -> torch.Tensor | None:
-        """Read tokens `read` to `until` of each text in one pass; returns logits of the last ones, or None for 0."""
+        self, rows: list[ActiveRow], texts: list[list[int]], read: list[int], until: list[int], layer: int, count: int
+    ) -> list[list[int]]:
+        """Read tokens `read` to `until` of each text in one pass; returns what is chosen behind the last `count`."""
         width = max(b - a for a, b in zip(read, until, strict=True))
         tokens = [text[a:b] + [0] * (width - b + a) for text, a, b in zip(texts, read, until, strict=True)]
-        candidates = [row.row.candidate for row in rows]
         with self._beginning(rows, layer, read, until, width):
-            if logits:
-                return self.passes.run(self._cache, tokens, candidates, logits)
-            return self.passes.write(self._cache, tokens, candidates)
+            if count:
+                return self.choice.read(self._cache, tokens, rows, count)
+            self.passes.write(self._cache, tokens, [row.row.candidate for row in rows])
+        return []
 
     def _layer(self, rows: Sequence[Row]) -> int:
         return min(self.last, *map(first_pruned, rows))
@@ -212,7 +219,7 @@ class SharedReading:
             self.passes.write(cache, [self.start] * len(candidates), candidates)
         read = {candidate: copied(cache.take(place, length)) for place, candidate in enumerate(candidates)}
         for candidate, parts in read.items():  # no eviction: in turns, none would be met again
-            if self._start_bytes + bytes_of(parts) <= self.passes.rules.cache_bytes // SHARE_OF_CACHE:
+            if self._start_bytes + bytes_of(parts) <= self.passes.rules.cache_bytes // KEPT_STARTS:
                 self._start_parts[candidate, layer] = parts
                 self._start_bytes += bytes_of(parts)
         return read

@@ -33,11 +33,12 @@ ORDER = """
     row_cache
     grouped_attention
     device_rules
+    output_head
     passes
     drafts
     question_rows
-    shared_reading
     token_choice
+    shared_reading
     decoding
     fast_way
     plain_generation

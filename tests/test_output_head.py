@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from sprint_lmeval.token_choice import first_best
+from sprint_lmeval.output_head import first_best
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16, torch.float64])
