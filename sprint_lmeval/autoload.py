@@ -12,7 +12,11 @@ alias that is registered already is left alone there and here), but tasks are st
 import os
 import sys
 
-MODELS = {"hf-pruned-bon": "sprint_lmeval.hf:HFPrunedBestOfN"}
+MODELS = {
+    "hf-pruned-bon": "sprint_lmeval.hf:HFPrunedBestOfN",
+    "vllm-pruned-bon": "sprint_lmeval.vllm:VLLMPrunedBestOfN",
+    "server-pruned-bon": "sprint_lmeval.server:ServerPrunedBestOfN",
+}
 SWITCH = "SPRINT_LMEVAL_AUTOLOAD"
 
 

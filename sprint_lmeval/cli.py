@@ -58,6 +58,7 @@ def build_parser() -> OneSentenceParser:
     add_gate(commands)
     add_baseline(commands)
     add_score(commands)
+    add_adapters(commands)
     return parser
 
 
@@ -111,6 +112,25 @@ def add_train(commands) -> None:
     train.add_argument("--objective", type=candidate_count, default=4, metavar="N", help="choose by mean Pass@1..N (4)")
     train.add_argument("--encoder", metavar="FOLDER", help="another sentence encoder than all-MiniLM-L6-v2")
     train.add_argument("--overwrite", action="store_true", help="replace a selector that is there")
+
+
+def add_adapters(commands) -> None:
+    adapters = commands.add_parser(
+        "adapters",
+        help="pruned heads as LoRA adapters, for vLLM, PEFT and others",
+        description="One adapter folder per candidate, from the model's safetensors files (docs/scale.md).",
+        allow_abbrev=False,
+    )
+    adapters.add_argument("model", metavar="MODEL", help="a model folder, a hub id, or tiny")
+    adapters.add_argument("-o", "--output", required=True, metavar="FOLDER", help="where adapters go, a folder each")
+    adapters.add_argument("--candidates", metavar="LIST", help="such as L5H0:L5H0+L10H3, or a file of them")
+    adapters.add_argument("--layers", metavar="LIST", help="every head of these layers (default: those of spread)")
+    adapters.add_argument(
+        "--rank", type=candidate_count, metavar="R", help="zeros fill it up (default: what vLLM takes)"
+    )
+    adapters.add_argument("--revision", help="of a model on the hub")
+    adapters.add_argument("--trust-remote-code", action="store_true", help="run model code from the hub")
+    adapters.add_argument("--overwrite", action="store_true", help="replace adapters of another model or rank")
 
 
 def add_report(commands) -> None:
@@ -249,6 +269,10 @@ def main(arguments: list[str] | None = None) -> int:
             from sprint_lmeval.report.baseline import baseline_command
 
             print(baseline_command(options))
+        elif options.command == "adapters":
+            from sprint_lmeval.adapters_command import adapters_command
+
+            print(adapters_command(options))
         else:
             from sprint_lmeval.head_listing import head_listing
 

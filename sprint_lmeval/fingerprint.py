@@ -71,6 +71,14 @@ def adapter_fingerprint(adapter: str, revision: str | None = None, **of_the_hub:
     return _combined(config, [(name, _required(find, name, adapter)) for name in names])
 
 
+def weight_files(pretrained: str, revision: str | None = None, **options: object) -> list[str]:
+    """Return the paths of the files that hold a model's weights; takes the options of `model_fingerprint`."""
+    of_files = {key: options.pop(key) for key in ("variant", "use_safetensors") if key in options}
+    find = _finder(resolve_pretrained(pretrained), revision, str(options.pop("subfolder", "")), options)
+    names = _weights(find, pretrained, of_files.get("variant"), of_files.get("use_safetensors"))
+    return [_required(find, name, pretrained) for name in names]
+
+
 def _combined(config: dict, files: list[tuple[str, str]]) -> str:
     config = {key: value for key, value in config.items() if key not in VOLATILE}
     content = {"config": config, "files": [[name, file_sha256(path)] for name, path in files]}

@@ -27,6 +27,7 @@ from sprint_lmeval.strategies import spread_candidates
 
 log = logging.getLogger(f"lm_eval.{__name__}")
 MODEL = "hf-pruned-bon"
+MODELS = tuple(autoload.MODELS)  # all of them prune heads
 CHOSEN_HERE = ("head_masks", "strategy", "pool", "selector", "strategy_seed", "store")
 NOTHING_SENT = "a sweep writes a matrix and reports to no service"
 NOT_HERE = {  # option of `lm_eval run`, or key of its --config -> why a sweep refuses it; every other one is heeded
@@ -149,8 +150,9 @@ def _typed(arguments) -> dict:
 
 def refuse_what_a_sweep_decides(given: dict) -> None:
     """Look through what was typed, or stands in the file of --config."""
-    if given.get("model", MODEL) != MODEL:
-        raise InputError(f"--model {given['model']} given, a sweep prunes heads: --model {MODEL}, or leave it out")
+    if given.get("model", MODEL) not in MODELS:
+        allowed = " or ".join(MODELS)
+        raise InputError(f"--model {given['model']} given, a sweep prunes heads: --model {allowed}, or leave it out")
     for name, remedy in NOT_HERE.items():
         if name in given and given[name] not in ({}, []) and given[name] is not False:
             raise InputError(f"--{name} given, which has no place in a sweep: {remedy}")

@@ -91,6 +91,7 @@ ORDER = """
     report.report_command
     pretrained
     fingerprint
+    adapters
     store
     kept_judgements
     hf_record
@@ -104,7 +105,18 @@ ORDER = """
     lazy_weights
     hf_checks
     hf_requests
+    best_of_n
     hf
+    adapter_cache
+    adapter_test
+    engine_rows
+    engine_model
+    server_client
+    tokenizer_model
+    server
+    vllm_arguments
+    vllm_later
+    vllm
     tiny.evaluate
     head_listing
     dry_run
@@ -119,6 +131,7 @@ ORDER = """
     scoring.likelihoods
     scoring.rewards
     scoring.score_command
+    adapters_command
     cli
     __main__
 """.split()

@@ -263,7 +263,9 @@ def test_without_tasks(options):
 
 def test_without_a_model_ours_is_meant_and_another_one_is_refused():
     assert harness_config(["--tasks", "tiny_passn"]).model == "hf-pruned-bon"
-    with pytest.raises(InputError, match="--model hf given, a sweep prunes heads: --model hf-pruned-bon, or leave it"):
+    for name in ("vllm-pruned-bon", "server-pruned-bon"):
+        assert harness_config(["--model", name, "--tasks", "tiny_passn"]).model == name
+    with pytest.raises(InputError, match="--model hf given, a sweep prunes heads: --model hf-pruned-bon or "):
         harness_config(["--model", "hf", "--tasks", "tiny_passn"])
 
 

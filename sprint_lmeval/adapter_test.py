@@ -1,0 +1,70 @@
+"""Show on a running engine that adapters do something, before any number is made with them.
+
+An engine drops without a word an adapter whose names fit no module of its own model. In: log-probabilities of a short
+text under a candidate. Out: `AdapterTest`, or an InputError. That adapters are the pruned heads is shown elsewhere, on
+weights (tests of adapters.py); this shows that they are there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from sprint_lmeval.candidates import BASE, Candidate
+from sprint_lmeval.errors import InputError
+
+TOKENS = 12
+TESTED = 3
+
+
+@dataclass(frozen=True)
+class AdapterTest:
+    """Largest absolute differences between log-probabilities of the tokens of a text.
+
+    `effect`: of the tested candidate that changes least, against the unpruned model. `afterwards`: of the unpruned
+    model after the test against before.
+    """
+
+    candidates: tuple[str, ...]
+    effect: float
+    afterwards: float
+
+    def __str__(self) -> str:
+        tested = ", ".join(self.candidates)
+        return f"adapters of {tested}: smallest effect {self.effect:.3g}, afterwards {self.afterwards:.3g}"
+
+
+def adapter_test(
+    scores: Callable[[list[int], Candidate], list[float]], candidates: Sequence[Candidate], vocabulary: int
+) -> AdapterTest:
+    """Score a text with a few of the candidates.
+
+    Args:
+        scores: token ids, candidate -> log-probability of each token but the first.
+        candidates: of which the first, the middle and the last by layer are tested.
+        vocabulary: number of tokens of the model.
+
+    Raises:
+        InputError: an adapter changes nothing, or the unpruned model is another one afterwards.
+    """
+    text = [(number * 37 + 11) % min(vocabulary, 5_000) for number in range(TOKENS)]
+    pruned = sorted(set(candidates) - {BASE})
+    tested = [pruned[i] for i in sorted({0, len(pruned) // 2, len(pruned) - 1})][:TESTED]
+    plain = scores(text, BASE)
+    effects = {candidate: _distance(scores(text, candidate), plain) for candidate in tested}
+    result = AdapterTest(tuple(map(str, tested)), min(effects.values()), _distance(scores(text, BASE), plain))
+    if result.effect == 0:
+        silent = min(effects, key=effects.get)
+        raise InputError(
+            f"the adapter of {silent} changes nothing in this engine, so it is not applied there (or the head does "
+            f"nothing): evaluate this model with hf-pruned-bon ({result})"
+        )
+    if not result.afterwards < max(effects.values()) / 2:
+        raise InputError(
+            f"the unpruned model is another one after an adapter was used ({result}): do not use this engine"
+        )
+    return result
+
+
+def _distance(one: Sequence[float], other: Sequence[float]) -> float:
+    return max(abs(a - b) for a, b in zip(one, other, strict=True))

@@ -1,0 +1,62 @@
+"""What `sprint-lmeval adapters MODEL -o FOLDER` does: candidates in, adapter folders out, and how to serve them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sprint_lmeval.adapter_cache import pruned_modules
+from sprint_lmeval.adapters import ENGINE_RANKS, AdapterMaker, adapter_name, make_adapters
+from sprint_lmeval.candidates import BASE, Candidate, parse_candidates
+from sprint_lmeval.errors import InputError
+from sprint_lmeval.sweep import every_head, parse_layers
+
+MANY = 16  # so many adapters are listed one by one in the command that serves them
+
+
+def adapters_command(options) -> str:
+    """Run `sprint-lmeval adapters` with its parsed options; returns what was written and how to serve it."""
+    if options.rank is not None and options.rank not in ENGINE_RANKS:
+        ranks = ", ".join(map(str, ENGINE_RANKS))
+        raise InputError(f"--rank {options.rank} given, vLLM takes {ranks}: give one of them, or leave it out")
+    maker = AdapterMaker(options.model, revision=options.revision, trust_remote_code=options.trust_remote_code)
+    candidates = chosen(options, [layer.heads for layer in maker.layout.layers])
+    rank = options.rank or maker.rank(candidates)
+    folder = Path(options.output).expanduser()
+    made = list(make_adapters(maker, candidates, folder, rank, options.overwrite))
+    new = sum(is_new for _, is_new in made)
+    there = f", {len(made) - new} of them were there" if new < len(made) else ""
+    skipped = " (base needs none)" if BASE in candidates else ""
+    said = f"{len(made)} adapters of rank {rank} in {folder}{there}{skipped}"
+    return f"{said}\nserve them with vLLM:\n  {serving(maker, [candidate for candidate, _ in made], folder, rank)}"
+
+
+def chosen(options, heads: list[int]) -> list[Candidate]:
+    """Return the candidates of `--candidates`, or every head of `--layers`."""
+    if options.candidates is not None and options.layers is not None:
+        raise InputError("--candidates and --layers given, which both say for what: leave one of the two out")
+    if options.candidates is None:
+        return every_head(heads, parse_layers(options.layers, heads))
+    try:
+        candidates = parse_candidates(options.candidates)
+    except ValueError as error:
+        raise InputError(str(error)) from None
+    if candidates == [BASE]:
+        raise InputError("--candidates base given, the unpruned model needs no adapter: give heads, such as L5H0")
+    return candidates
+
+
+def serving(maker: AdapterMaker, candidates: list[Candidate], folder: Path, rank: int) -> str:
+    """Return the command that serves the adapters: a few by name, many as they are asked for."""
+    modules = pruned_modules(maker.layout, candidates)
+    if len(modules) == len(maker.layout.names) or not all(name.startswith("model.layers.") for name in modules):
+        modules = sorted({name.rpartition(".")[2] for name in modules})  # vLLM may call their places otherwise
+    count = len(candidates)
+    command = (
+        f"vllm serve {maker.name} --enable-lora --max-lora-rank {rank} --lora-target-modules {' '.join(modules)} "
+        f"--max-loras {min(8, count)} --max-cpu-loras {count}"
+    )
+    if count <= MANY:
+        named = (f"{adapter_name(candidate)}={folder.resolve() / adapter_name(candidate)}" for candidate in candidates)
+        return f"{command} --lora-modules {' '.join(named)}"
+    environment = "VLLM_ALLOW_RUNTIME_LORA_UPDATING=1 VLLM_PLUGINS=lora_filesystem_resolver \\\n  "
+    return f"{environment}VLLM_LORA_RESOLVER_CACHE_DIR={folder.resolve()} \\\n  {command}"

@@ -1,0 +1,36 @@
+"""Two data-parallel engines, the harness's own way over Ray: each its rows, all adapters, the same texts."""
+
+import pytest
+import ray
+
+from sprint_lmeval.vllm import VLLMPrunedBestOfN
+from tests.test_hf import requests
+from tests_vllm.conftest import ENGINE, SIXTEEN
+from tests_vllm.ties import compare
+
+
+@pytest.fixture
+def cluster():
+    """A Ray of this machine that believes in two GPUs; vLLM for the CPU asks for none."""
+    ray.init(num_cpus=2, num_gpus=2, include_dashboard=False, log_to_driver=False)
+    yield
+    ray.shutdown()
+
+
+def test_two_replicas_share_the_rows(cluster, reference, tmp_path, monkeypatch):
+    lm = VLLMPrunedBestOfN("tiny", head_masks=SIXTEEN, data_parallel_size=2, adapters=str(tmp_path), **ENGINE)
+    dealt = []
+    generate = type(lm)._model_generate
+
+    def seen(self, requests, **options):
+        dealt.append((len(requests), len(self.lora_request)))
+        return generate(self, requests, **options)
+
+    monkeypatch.setattr(type(lm), "_model_generate", seen)
+    asked = requests(16, 3, max_gen_toks=100)  # three rows of each adapter: an odd one, which is doubled
+    expected, answers = reference.generate_until(asked), lm.generate_until(asked)
+    compare(reference, [request.args[0] for request in asked], expected, answers).check(48)
+    assert dealt == [(64, 32)]
+    info = lm.get_model_info()["sprint"]
+    assert info["engine"]["data_parallel_size"] == 2 and info["engine"]["adapters"] == 15
+    assert len(list(tmp_path.iterdir())) == 16, "base has one of zeros on a CPU"
