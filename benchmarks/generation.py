@@ -129,7 +129,8 @@ def measured(options: argparse.Namespace) -> dict:
     seconds = time.perf_counter() - started
     texts = [found[row].text for row in rows]
     tokens = sum(response.new_tokens for response in found.values())
-    return {"seconds": seconds, "tokens": tokens, "rows": len(rows), "texts": texts, "memory": peak_memory()}
+    found = {"seconds": seconds, "tokens": tokens, "rows": len(rows), "texts": texts, "memory": peak_memory()}
+    return found | {"made_by": made_by()}
 
 
 def prompts_of(options: argparse.Namespace, tokenizer) -> list[str]:
@@ -210,6 +211,15 @@ def prefill(model, tokenizer, prompts: list[str]) -> dict:
     return {"seconds": seconds, "tokens": tokens}
 
 
+def made_by() -> str:
+    """Return the version of the code and what it ran on: runs of one table should agree."""
+    import torch
+
+    git = ["git", "describe", "--always", "--dirty"]
+    commit = subprocess.run(git, capture_output=True, text=True, cwd=Path(__file__).parent).stdout.strip()
+    return f"{commit or 'no repository'}, torch {torch.__version__}, {torch.get_num_threads()} threads"
+
+
 def peak_memory() -> int:
     """Return bytes: of the GPU where there is one, else of the process."""
     import torch
@@ -257,6 +267,9 @@ def conclusions(runs: dict, seconds: dict, memory: dict) -> list[str]:
                 )
             )
             lines.append(f"against {way.replace('-', ' the ')}: {rows} the rows, {time} the time, {room} the memory")
+    versions = {way: sorted({run.get("made_by", "unknown") for run in runs[way]}) for way in memory}
+    if len({tuple(found) for found in versions.values()}) > 1:
+        lines += [f"{way} made by {'; '.join(found)}" for way, found in versions.items()]
     lines.append(f"peak memory against the paper's procedure: {memory['ours'] / memory['A']:.2f}x")
     if "B" in seconds:
         lines.append(f"speedup over mixed batches: {seconds['B'] / seconds['ours']:.1f}x")

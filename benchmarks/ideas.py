@@ -22,6 +22,8 @@ def main() -> None:
     parser = generation.parser()
     parser.add_argument("--idea", choices=(EVERYTHING, *IDEAS), help="measure the variant without it")
     options = parser.parse_args()
+    if options.results or options.ways != generation.WAYS:
+        parser.error("--results and --ways are options of benchmarks.generation: leave them out")
     if options.idea:
         IDEAS.get(options.idea, lambda: None)()
         options.only = "ours"

@@ -104,7 +104,7 @@ class Pool:
     def _places(self, rows: list[ActiveRow]) -> int:
         """Return how many places rows need that may become as long as the longest so far."""
         longest = max(self.longest, *(row.count for row in rows))
-        new = min(self.settings.max_new_tokens, longest + LONGEST_DRAFT + 1)
+        new = min(self.settings.max_new_tokens - 1, longest) + LONGEST_DRAFT + 1  # a pass writes what it guesses, too
         return up_to_growth(max(len(row.question.prompt) for row in rows) + new)
 
     def _admit(self, row: ActiveRow, parts: Parts) -> None:
@@ -138,6 +138,8 @@ class Pool:
     def _may_go_aside(self, rows: list[ActiveRow]) -> bool:
         """Return whether these are so few and so much longer than the others that these should go on without them."""
         if max(row.places for row in rows) + 1 + LONGEST_DRAFT <= self.cache.places or not self._more_to_begin():
+            return False
+        if any(row is row.question.leader and row.question.rows for row in rows):
             return False
         places = sum(row.places for row in [*rows, *(row for row, _ in self.aside)])
         small = places * self.reading.bytes_per_place * ASIDE <= self.passes.rules.cache_bytes
@@ -225,7 +227,6 @@ class Pool:
     def _leaving(self) -> list[ActiveRow]:
         """Take finished rows out; the last rows move into their places."""
         finished = [row for row in self.active if row.finished]
-        self.cache.leave([place for place, row in enumerate(self.active) if row.finished])
         for place in reversed(range(len(self.active))):
             if self.active[place].finished:
                 self._note_finished(self.active[place])
@@ -233,8 +234,10 @@ class Pool:
         return finished
 
     def _take_out(self, place: int) -> None:
-        """Give a row's place to the last row."""
+        """Take a row out; the last row moves into its place."""
         last = self.active.pop()
         if place < len(self.active):
             self.cache.move(len(self.active), place)
             self.active[place] = last
+        else:
+            self.cache.leave([place])

@@ -22,11 +22,11 @@ os.environ.setdefault("LRU_CACHE_CAPACITY", "8")
 os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "24")
 
 MEGABYTE = 1 << 20
-LEAST_CACHE = 72 * MEGABYTE
+LEAST_CACHE = 60 * MEGABYTE
 SHARE_OF_WEIGHTS = 0.31  # on a CPU: of what the weights take
 SHARE_OF_GPU = 0.3  # of what is free beside the weights; rows that wait and their reading may double it
 SHARE_OF_MEMORY = 0.25  # of what is free on a CPU
-WIDEST_VALUES = 8 * MEGABYTE  # of a reading pass on a CPU, in the middle of a feed-forward block
+WIDEST_VALUES = 12 * MEGABYTE  # of a reading pass on a CPU, in the middle of a feed-forward block
 LAYER_CALL = 50_000_000  # multiplications in the time that a CPU takes to call a layer's small operations
 
 
@@ -37,7 +37,7 @@ class DeviceRules:
     Attributes:
         free_tokens: f such that a pass over t tokens costs about f + t units: below f it mostly waits for the weights.
         pass_tokens: most tokens in one pass that reads prompts, which bounds its intermediate values.
-        logits_bytes: of one pass that samples; with 150,000 tokens in a vocabulary they outgrow everything else.
+        logits_bytes: of one pass, where whole logits are needed; a piece of the output head takes a sixth of it.
         cache_bytes: keys and values of the rows in flight.
     """
 

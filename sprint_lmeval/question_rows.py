@@ -151,8 +151,8 @@ class ActiveRow:
             self.drawn.append(self.stream.random())
         return self.drawn[written : written + count]
 
-    def advance(self, tokens: Sequence[int], ends: Ends) -> None:
-        """Write tokens up to where the text ends, and let the siblings know them."""
+    def advance(self, tokens: Sequence[int], ends: Ends, known: int = 0) -> None:
+        """Write tokens up to where the text ends, and let the siblings know them, except for the first `known` ones."""
         begun = len(self.written)
         for token in tokens:
             self.written.append(token)
@@ -162,7 +162,7 @@ class ActiveRow:
             if token in ends.ends or self.stopped or count >= ends.limit:
                 self.finished = True
                 break
-        self.question.siblings.learn(self.written, begun)
+        self.question.siblings.learn(self.written, begun + known)
 
 
 def first_pruned(row: Row) -> int:

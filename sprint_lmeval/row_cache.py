@@ -113,9 +113,10 @@ class RowCache(Cache):
 
     @property
     def bytes_per_place(self) -> int:
-        """Return how much memory a place of one row takes, as far as layers have run."""
+        """Return how much memory a place of one row takes, layers that have not run taken for like the others."""
         layers = [layer for layer in self.layers if layer.is_initialized]
-        return sum(t.shape[1] * t.shape[3] * t.element_size() for layer in layers for t in (layer.keys, layer.values))
+        known = sum(t.shape[1] * t.shape[3] * t.element_size() for layer in layers for t in (layer.keys, layer.values))
+        return known * len(self.layers) // max(1, len(layers))
 
     def begin(self, count: int, tokens: int) -> torch.Tensor:
         """Prepare a pass of the first `count` rows with `tokens` new tokens each; returns their places [rows, tokens].
@@ -165,12 +166,14 @@ class RowCache(Cache):
     @torch.inference_mode()
     def move(self, source: int, target: int) -> None:
         """Give the places of row `source` to row `target`."""
+        self.leave([target])
         length = int(self.lengths[source])
         self.lengths[target] = length
         for layer in self.layers:
             if layer.is_initialized:
                 layer.keys[target, :, :length] = layer.keys[source, :, :length]
                 layer.values[target, :, :length] = layer.values[source, :, :length]
+        self.leave([source])
 
     def leave(self, rows: list[int]) -> None:
         """Let go of rows; numbers that are not finite do not stay for the next ones to read."""

@@ -27,7 +27,7 @@ from sprint_lmeval.token_choice import TokenChoice
 LONGEST_PIECE = 128  # tokens of the leading answer per pass; each piece is twice the one before
 LEAST_SHARED_START = 16  # tokens from which on a common beginning is kept
 READ_TOGETHER, KEPT_STARTS = 8, 4  # of the memory of rows in flight, an eighth for reading, a quarter for beginnings
-LEAST_TOGETHER = 16 << 20  # bytes
+LEAST_TOGETHER = 16 << 20  # bytes; where an eighth is less
 
 Group = tuple[Question, list[Row]]  # rows of a question that are begun together
 
@@ -97,6 +97,8 @@ class SharedReading:
         cache, self.shared_layers = self._cache, layer
         cache.begin_anew(len(active), max(_places(row.question) for row in active))
         texts = {row.question: row.question.prompt + row.question.lead for row in active}
+        if layer:
+            self._begin_trunks(texts)
         self._begin_prompts(active, layer)
         piece = self._first_piece(len(active))
         while active:
@@ -111,8 +113,9 @@ class SharedReading:
             staying = []
             for place, row in enumerate(active):
                 same = agreeing(chosen[place][: len(guessed[place]) + 1], expected[place])
-                row.advance(chosen[place][: same + 1][: len(guessed[place]) + 1], self.ends)
-                self.agreement.note(same, same < len(expected[place]))
+                row.advance(chosen[place][: same + 1][: len(guessed[place]) + 1], self.ends, known=same)
+                if expected[place]:
+                    self.agreement.note(same, same < len(expected[place]))
                 if same == len(guessed[place]) + 1 and not row.finished:
                     staying.append(place)
                 else:
@@ -125,7 +128,7 @@ class SharedReading:
         ends = [len(row.question.prompt) - 1 for row in rows]
         if layer and layer == self.last:
             for place, row in enumerate(rows):
-                parts = self._question_trunk(row.question).parts
+                parts = row.question.trunk.parts
                 self._cache.put(place, [None] * layer + parts[layer : layer + 1], ends[place])
             return
         self._put_starts([row.row.candidate for row in rows], layer)
@@ -162,7 +165,7 @@ class SharedReading:
     ) -> AbstractContextManager[None]:
         if not layer:
             return nullcontext()
-        trunks = [self._question_trunk(row.question) for row in rows]
+        trunks = [row.question.trunk for row in rows]
         if len({id(trunk) for trunk in trunks}) == 1:
             return self.passes.beginning_at(
                 layer, trunks[0].between(layer, read[0], until[0]).expand(len(rows), -1, -1)
@@ -175,29 +178,43 @@ class SharedReading:
         """Return the row's keys and values: its own layers, and the trunk's below."""
         if row.finished:
             return []
-        below = self._question_trunk(row.question).parts[:layer] if layer else []
+        below = row.question.trunk.parts[:layer] if layer else []
         return [*below, *self._cache.take(place, row.places)[layer:]]
 
     # ---- what is read once ----
 
-    def _question_trunk(self, question: Question) -> Trunk:
-        tokens = question.prompt + question.lead
-        if question.trunk is None or question.trunk.until < len(tokens):
-            question.trunk = self._trunk(tokens, self._shared_trunk() if self.start else None)
-        return question.trunk
+    def _begin_trunks(self, texts: dict[Question, list[int]]) -> None:
+        """Compute the trunks of questions that have none of their whole text so far, together."""
+        missing = [q for q, text in texts.items() if q.trunk is None or q.trunk.until < len(text)]
+        if not missing:
+            return
+        before = self._shared_trunk() if self.start else None
+        for question, trunk in zip(missing, self._trunks([texts[q] for q in missing], before), strict=True):
+            question.trunk = trunk
 
     def _shared_trunk(self) -> Trunk:
         if self._start_trunk is None:
-            self._start_trunk = self._trunk(self.start, None)
+            (self._start_trunk,) = self._trunks([self.start], None)
         return self._start_trunk
 
-    def _trunk(self, tokens: list[int], before: Trunk | None) -> Trunk:
-        cache, start, deepest = self.passes.cache(1), before.until if before else 0, self._layers[-1]
+    def _trunks(self, texts: list[list[int]], before: Trunk | None) -> list[Trunk]:
+        cache, start = self.passes.cache(len(texts)), before.until if before else 0
+        longest = max(map(len, texts))
         if before:
-            cache.put(0, before.parts, start)
+            for place in range(len(texts)):
+                cache.put(place, before.parts, start)
         with self.passes.capturing(self._layers) as hidden:
-            self.passes.write(cache, [tokens[start:]], [BASE], deepest)
-        return Trunk(hidden, cache.take(0, len(tokens)), start, len(tokens))
+            tokens = [text[start:] + [0] * (longest - len(text)) for text in texts]
+            self.passes.write(cache, tokens, [BASE] * len(texts), self._layers[-1])
+        return [
+            Trunk(
+                {layer: inputs[[place], : len(text) - start] for layer, inputs in hidden.items()},
+                copied(cache.take(place, len(text))),
+                start,
+                len(text),
+            )
+            for place, text in enumerate(texts)
+        ]
 
     def _put_starts(self, candidates: Sequence[Candidate], layer: int) -> None:
         """Begin the cache's rows with the common beginning of all prompts, each under its candidate."""

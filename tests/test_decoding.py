@@ -120,6 +120,11 @@ def test_rows_that_outgrow_the_others_wait_aside(tiny, plain, monkeypatch):
         return aside
 
     monkeypatch.setattr(decoding.Pool, "_may_go_aside", noted)
+
+    def scant(pool, rows):
+        return decoding.up_to_growth(max(row.places for row in rows) + 1)
+
+    monkeypatch.setattr(decoding.Pool, "_places", scant)
     assert fast(tiny, rows, max_new_tokens=150, batch_size=64) == plain(rows, max_new_tokens=150)
     assert went, "no row outgrew the others: the test shows nothing"
 
