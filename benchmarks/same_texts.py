@@ -3,7 +3,7 @@
     python -m benchmarks.same_texts --rounds 200     # a family, its rows and its settings are drawn anew each round
 
 Compared with transformers' `generate` of every row by itself, in float32. A differing text counts as a near-tie where
-somewhere in it the two best logits are closer than 1e-4.
+the two best logits are closer than 1e-4 where the texts part.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from benchmarks.tiny_architectures import TINY, tiny_model
 from sprint_lmeval import generation
 from sprint_lmeval.candidates import BASE, Candidate
 from sprint_lmeval.device_rules import DeviceRules
-from sprint_lmeval.generation import Row, Settings, generate
+from sprint_lmeval.generation import Response, Row, Settings, generate
 from sprint_lmeval.pruning import head_layout, prune_heads
 
 TIE = 1e-4
@@ -75,7 +75,8 @@ def round_of(seed: int) -> Outcome:
         together = dict(generate(model, tokenizer(), rows, settings))
     with plain():
         alone = {row: dict(generate(model, tokenizer(), [row], settings))[row] for row in rows}
-    differing = {row: closest(model, row, settings) for row in rows if together[row] != alone[row]}
+    pairs = {row: (together[row], alone[row]) for row in rows if together[row] != alone[row]}
+    differing = {row: gap(model, row, settings, *pair) for row, pair in pairs.items()}
     return Outcome(name, len(rows), ways == [None], differing)
 
 
@@ -122,16 +123,20 @@ def drawn_ends(draw: random.Random, model, rows: list[Row], settings: Settings) 
     return [int(end[1:]) for end in ends if end[1:].isdigit()] or [96], replace(settings, until=until)
 
 
-def closest(model, row: Row, settings: Settings) -> float:
-    """Return the smallest gap between the two best logits of a row alone; infinite for samples, which have none."""
+def gap(model, row: Row, settings: Settings, response: Response, alone: Response) -> float:
+    """Return how far the two best logits of a row alone are apart where two texts part; infinite for samples."""
     if row.seed is not None:
         return float("inf")
+    words = [response.text.split(), alone.text.split()]  # a word is a token here
+    same = next((i for i, (a, b) in enumerate(zip(*words, strict=False)) if a != b), min(map(len, words)))
     ids = tokenizer()(row.prompt, return_tensors="pt")["input_ids"][:, -settings.max_prompt_tokens :]
     options = {"return_dict_in_generate": True, "output_logits": True, "do_sample": False, "pad_token_id": 0}
     with prune_heads(model, [row.candidate]):
         output = model.generate(ids, max_new_tokens=settings.max_new_tokens, **options, **settings.generate_arguments)
-    best = torch.stack([step.topk(2).values[0] for step in output.logits])
-    return (best[:, 0] - best[:, 1]).min().item()
+    if same >= len(output.logits):
+        return float("inf")
+    best = output.logits[same].topk(2).values[0]
+    return (best[0] - best[1]).item()
 
 
 def words(draw: random.Random, count: int) -> str:
