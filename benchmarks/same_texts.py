@@ -126,8 +126,8 @@ def gap(model, row: Row, settings: Settings, response: Response, alone: Response
     """Return how far the two best logits of a row alone are apart where two texts part; infinite for samples."""
     if row.seed is not None:
         return float("inf")
-    words = [response.text.split(), alone.text.split()]  # a word is a token here
-    same = next((i for i, (a, b) in enumerate(zip(*words, strict=False)) if a != b), min(map(len, words)))
+    written = [response.text.split(), alone.text.split()]  # a word is a token here
+    same = next((i for i, (a, b) in enumerate(zip(*written, strict=False)) if a != b), min(map(len, written)))
     ids = tokenizer()(row.prompt, return_tensors="pt")["input_ids"][:, -settings.max_prompt_tokens :]
     options = {"return_dict_in_generate": True, "output_logits": True, "do_sample": False, "pad_token_id": 0}
     with prune_heads(model, [row.candidate]):
