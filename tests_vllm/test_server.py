@@ -62,8 +62,8 @@ class Running:
                 time.sleep(0.5)
         raise AssertionError(f"no server after {START_S} s: {self.log.read_text()[-3000:]}")
 
-    def kill(self) -> None:
-        os.killpg(self.process.pid, signal.SIGKILL)
+    def kill(self, how: int = signal.SIGKILL) -> None:
+        os.killpg(self.process.pid, how)
         self.process.wait()
 
 
@@ -114,8 +114,9 @@ def test_all_candidates_in_flight_equal_the_hooks(server, reference, expected, t
     assert info["versions"]["vllm-server"]
 
 
-def test_a_server_that_is_killed_in_the_middle_is_waited_for(server, reference, expected, tmp_path):
-    """Its adapters, loaded while it ran, are gone with it and loaded again."""
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+def test_a_server_that_ends_in_the_middle_is_waited_for(server, reference, expected, tmp_path, how):
+    """Its adapters, loaded while it ran, are gone with it and loaded again; answers that SIGTERM breaks off as well."""
     lm = model(server, adapters=str(tmp_path / "a"), store=str(tmp_path / "s.sqlite"), num_concurrent=32)
     real, seen = lm._generate, []
 
@@ -123,7 +124,7 @@ def test_a_server_that_is_killed_in_the_middle_is_waited_for(server, reference, 
         for done in real(rows, settings):
             seen.append(done)
             if len(seen) == 30:
-                server.kill()
+                server.kill(how)
                 threading.Thread(target=server.start).start()
             yield done
 
