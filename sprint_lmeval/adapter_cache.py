@@ -20,7 +20,7 @@ class AdapterCache:
 
     Args:
         maker: makes them.
-        candidates: every one that may be asked for; the rank serves all of them.
+        candidates: every one that may be asked for; the engine's rank serves all of them, each adapter has its own.
         folder: where they are kept; None: a temporary folder that goes with this object.
         rank: a larger rank than these candidates need, None: what they need.
 
@@ -41,7 +41,6 @@ class AdapterCache:
             raise InputError(f"max_lora_rank={rank} given, these candidates need {needed}: leave it out")
         self.rank = rank or needed
         self.count = len(set(candidates) - {BASE})
-        self.layers = sorted({layer for candidate in candidates for layer, _ in candidate.heads})
         self.modules = pruned_modules(maker.layout, candidates)
         self._temporary = None if folder else _temporary_folder()
         self.folder = Path(folder).expanduser().absolute() if folder else Path(self._temporary.name)
@@ -53,9 +52,9 @@ class AdapterCache:
         folder = self.folder / adapter_name(candidate)
         if candidate not in self._numbers:
             if candidate == BASE:
-                self.maker.write_nothing(folder, self.rank, self.layers[0])
+                self.maker.write_nothing(folder)
             else:
-                self.maker.write(candidate, folder, self.rank)
+                self.maker.write(candidate, folder, at_most=self.rank)
             self._numbers[candidate] = len(self._numbers) + 1
         return folder
 

@@ -10,8 +10,6 @@ zero. Biases are untouched. Only the projections are read, one at a time; the mo
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -20,6 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from transformers.pytorch_utils import Conv1D
 
+from sprint_lmeval.adapter_files import CONFIG_FILE, WEIGHTS_FILE, is_there, rank_there, write_files
 from sprint_lmeval.architectures import HeadLayout
 from sprint_lmeval.candidates import BASE, Candidate
 from sprint_lmeval.errors import InputError
@@ -33,7 +32,6 @@ FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 OF_CONFIG = ("revision", "trust_remote_code", "subfolder", "token", "cache_dir")
 OF_FILES = ("revision", "subfolder", "variant", "token", "cache_dir")
 LONGEST_NAME = 200  # of a folder, in characters; file systems allow 255 bytes
-CONFIG_FILE, WEIGHTS_FILE = "adapter_config.json", "adapter_model.safetensors"
 
 
 class AdapterMaker:
@@ -65,48 +63,49 @@ class AdapterMaker:
         _check(self.layout, candidates)
         return engine_rank(self.layout, candidates)
 
-    def write(self, candidate: Candidate, folder: Path, rank: int | None = None, overwrite: bool = False) -> bool:
+    def write(
+        self,
+        candidate: Candidate,
+        folder: Path,
+        rank: int | None = None,
+        overwrite: bool = False,
+        at_most: int | None = None,
+    ) -> bool:
         """Write one adapter; False where it is there already.
 
         Args:
             candidate: not `base`, which needs no adapter.
             folder: of this adapter; made where it is missing.
-            rank: zeros fill the adapter up to it; None: the smallest one.
+            rank: zeros fill the adapter up to it; None: the smallest one that vLLM takes.
             overwrite: replace an adapter of another model or rank.
+            at_most: the same adapter in another rank up to this one does too; None: `rank`, or any.
 
         Raises:
             InputError: a head that the model has not, another adapter in the folder, a full or read-only disk.
         """
-        layers = sorted({layer for layer, _ in candidate.heads})
-        return self._write(self.tensors(candidate, rank), layers, folder, overwrite)
+        layers, least = sorted({layer for layer, _ in candidate.heads}), self.rank([candidate])
 
-    def write_nothing(self, folder: Path, rank: int, layer: int) -> bool:
-        """Write an adapter of zeros at one layer: the unpruned model, for an engine that wants one in every row."""
-        like = self.tensors(Candidate(((layer, 0),)), rank)
-        zeros = {name: torch.zeros_like(tensor) for name, tensor in like.items()}
-        return self._write(zeros, [layer], folder, overwrite=False)
+        def content(rank: int) -> dict[str, bytes]:
+            return self._files(layers, rank, self.tensors(candidate, rank))
 
-    def _write(self, tensors: dict[str, torch.Tensor], layers: list[int], folder: Path, overwrite: bool) -> bool:
-        rank = next(iter(tensors.values())).shape[0]
-        content = {CONFIG_FILE: self._config(layers, rank), WEIGHTS_FILE: save(tensors, {"format": "pt"})}
-        try:
-            there = _read(folder, content)
-            if there == content:
+        other = rank_there(folder)
+        if not overwrite and other in ENGINE_RANKS and other >= least and is_there(folder, content(other)):
+            if other <= (at_most or rank or ENGINE_RANKS[-1]):
                 return False
-            if CONFIG_FILE in there and not overwrite:  # without it: a run that was killed
-                raise InputError(
-                    f"{folder} holds another adapter (of another model, rank or version): give another folder, "
-                    "or remove it (on the command line: --overwrite)"
-                )
-            folder.mkdir(parents=True, exist_ok=True)
-            for name, data in reversed(content.items()):  # the configuration last: with it the adapter is whole
-                _write_whole(folder / name, data)
-        except OSError as error:
-            raise InputError(
-                f"the adapter {folder} could not be written ({error.strerror}): give a folder with room "
-                "and the right to write"
-            ) from error
-        return True
+            overwrite = True  # too wide for this engine; nothing but zeros goes
+        return write_files(folder, content(rank or least), overwrite)
+
+    def write_nothing(self, folder: Path) -> bool:
+        """Write an adapter of zeros: the unpruned model, for an engine that wants one in every row."""
+        weight, name = self._projection(0), f"base_model.model.{self.layout.names[0]}"
+        zeros = {
+            f"{name}.lora_A.weight": weight.new_zeros(ENGINE_RANKS[0], weight.shape[1]),
+            f"{name}.lora_B.weight": weight.new_zeros(weight.shape[0], ENGINE_RANKS[0]),
+        }
+        return write_files(folder, self._files([0], ENGINE_RANKS[0], zeros), overwrite=False)
+
+    def _files(self, layers: list[int], rank: int, tensors: dict[str, torch.Tensor]) -> dict[str, bytes]:
+        return {CONFIG_FILE: self._config(layers, rank), WEIGHTS_FILE: save(tensors, {"format": "pt"})}
 
     def tensors(self, candidate: Candidate, rank: int | None = None) -> dict[str, torch.Tensor]:
         """Return A [rank, heads * head_dim] and B [out, rank] of every projection, under PEFT's names."""
@@ -249,9 +248,9 @@ def make_adapters(
     maker: AdapterMaker, candidates: Sequence[Candidate], folder: Path, rank: int | None = None, overwrite: bool = False
 ) -> Iterator[tuple[Candidate, bool]]:
     """Write the adapters of all candidates but `base` and yield each with whether it is new; layer by layer."""
-    _check(maker.layout, candidates)
+    at_most = rank or maker.rank(candidates)
     for candidate in sorted(candidate for candidate in candidates if candidate != BASE):
-        yield candidate, maker.write(candidate, folder / adapter_name(candidate), rank, overwrite)
+        yield candidate, maker.write(candidate, folder / adapter_name(candidate), rank, overwrite, at_most)
 
 
 def _check(layout: HeadLayout, candidates: Sequence[Candidate]) -> None:
@@ -270,27 +269,3 @@ def _opened(path: str):
         return safe_open(path, framework="pt")
     except (OSError, SafetensorError) as error:
         raise InputError(f"{path} cannot be read ({error}): restore the model's files") from None
-
-
-def _read(folder: Path, expected: dict[str, bytes]) -> dict[str, bytes]:
-    """Return the files that are there; of another length only their beginning."""
-    found = {}
-    for name, data in expected.items():
-        path = folder / name
-        if path.is_file():
-            with path.open("rb") as stream:
-                found[name] = stream.read(len(data) + 1)
-    return found
-
-
-def _write_whole(path: Path, data: bytes) -> None:
-    """Write whole or not at all; several processes may write the same adapter."""
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as stream:
-        try:
-            stream.write(data)
-            stream.flush()
-            os.fchmod(stream.fileno(), 0o644)
-            os.replace(stream.name, path)
-        except BaseException:
-            os.unlink(stream.name)
-            raise

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
-from sprint_lmeval.adapter_cache import pruned_modules
+from sprint_lmeval.adapter_cache import KEPT_IN_MEMORY, LOADED_AT_ONCE, pruned_modules
 from sprint_lmeval.adapters import ENGINE_RANKS, AdapterMaker, adapter_name, make_adapters
 from sprint_lmeval.candidates import BASE, Candidate, parse_candidates
 from sprint_lmeval.errors import InputError
@@ -22,11 +23,12 @@ def adapters_command(options) -> str:
     candidates = chosen(options, [layer.heads for layer in maker.layout.layers])
     rank = options.rank or maker.rank(candidates)
     folder = Path(options.output).expanduser()
-    made = list(make_adapters(maker, candidates, folder, rank, options.overwrite))
+    made = list(make_adapters(maker, candidates, folder, options.rank, options.overwrite))
     new = sum(is_new for _, is_new in made)
     there = f", {len(made) - new} of them were there" if new < len(made) else ""
     skipped = " (base needs none)" if BASE in candidates else ""
-    said = f"{len(made)} adapters of rank {rank} in {folder}{there}{skipped}"
+    ranks = {options.rank or maker.rank([candidate]) for candidate, _ in made}
+    said = f"{len(made)} adapters of rank {', '.join(map(str, sorted(ranks)))} in {folder}{there}{skipped}"
     return f"{said}\nserve them with vLLM:\n  {serving(maker, [candidate for candidate, _ in made], folder, rank)}"
 
 
@@ -50,13 +52,15 @@ def serving(maker: AdapterMaker, candidates: list[Candidate], folder: Path, rank
     modules = pruned_modules(maker.layout, candidates)
     if len(modules) == len(maker.layout.names) or not all(name.startswith("model.layers.") for name in modules):
         modules = sorted({name.rpartition(".")[2] for name in modules})  # vLLM may call their places otherwise
-    count = len(candidates)
+    count, place = len(candidates), folder.resolve()
     command = (
-        f"vllm serve {maker.name} --enable-lora --max-lora-rank {rank} --lora-target-modules {' '.join(modules)} "
-        f"--max-loras {min(8, count)} --max-cpu-loras {count}"
+        f"vllm serve {shlex.quote(maker.name)} --enable-lora --max-lora-rank {rank} "
+        f"--lora-target-modules {' '.join(modules)} "
+        f"--max-loras {min(LOADED_AT_ONCE, count)} --max-cpu-loras {min(KEPT_IN_MEMORY, count)}"
     )
     if count <= MANY:
-        named = (f"{adapter_name(candidate)}={folder.resolve() / adapter_name(candidate)}" for candidate in candidates)
-        return f"{command} --lora-modules {' '.join(named)}"
+        names = map(adapter_name, candidates)
+        return f"{command} --lora-modules {' '.join(shlex.quote(f'{name}={place / name}') for name in names)}"
     environment = "VLLM_ALLOW_RUNTIME_LORA_UPDATING=1 VLLM_PLUGINS=lora_filesystem_resolver \\\n  "
-    return f"{environment}VLLM_LORA_RESOLVER_CACHE_DIR={folder.resolve()} \\\n  {command}"
+    cache = f"VLLM_LORA_RESOLVER_CACHE_DIR={shlex.quote(str(place))} \\\n  "
+    return f"{environment}{cache}{command} --api-server-count 1"

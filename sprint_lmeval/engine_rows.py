@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from huggingface_hub import constants
+from huggingface_hub.errors import LocalEntryNotFoundError
 from transformers import GenerationConfig, PretrainedConfig, PreTrainedTokenizerBase
 
 from sprint_lmeval.errors import InputError
@@ -18,7 +20,7 @@ from sprint_lmeval.rows import encode, response_of
 
 OF_GENERATE = {"repetition_penalty": "repetition_penalty", "min_new_tokens": "min_tokens"}  # theirs: vLLM's
 NOTHING = {"repetition_penalty": 1.0, "min_new_tokens": 0}
-STOPPED_BY_LIMIT = "length"
+FINISHED = ("stop", "length")  # finish reasons of a whole answer; with any other one it was cut off
 
 
 @dataclass(frozen=True)
@@ -30,10 +32,25 @@ class Checkpoint:
 
     @classmethod
     def of(cls, pretrained: str, config: PretrainedConfig, **of_the_hub: object) -> Checkpoint:
+        """Raises InputError where the hub does not answer and so nobody knows whether there are generation settings."""
+        named = {key: value for key, value in of_the_hub.items() if key != "trust_remote_code"}
         try:
-            return cls(config, GenerationConfig.from_pretrained(pretrained, **of_the_hub))
-        except OSError:  # there is none
-            return cls(config, GenerationConfig())
+            return cls(config, GenerationConfig.from_pretrained(pretrained, **named))
+        except OSError as error:
+            if isinstance(error.__cause__, LocalEntryNotFoundError) and not constants.HF_HUB_OFFLINE:
+                cause = " ".join(str(error).split())[:200]
+                raise InputError(
+                    f"the generation settings of {pretrained} could not be fetched ({cause}): try again, or with "
+                    "HF_HUB_OFFLINE=1 what is on this disk is all there is"
+                ) from None
+        # There are none of its own: those in the configuration file, as transformers does.
+        in_config = {"config_file_name": "config.json", "_from_model_config": True}
+        return cls(config, GenerationConfig.from_pretrained(pretrained, **in_config, **named))
+
+    @property
+    def vocabulary(self) -> int:
+        """How many tokens the model has, those included that its tokenizer lacks."""
+        return int(getattr(self.config.get_text_config(), "vocab_size", None) or 0)
 
     def not_applied(self) -> dict:
         """Return what the generation settings change in greedy decoding and an engine is not told."""

@@ -24,7 +24,7 @@ MAX_LINE = 256 << 20  # bytes of one question's row: its N responses are in it
 MAX_RESULTS = 256 << 20
 MAX_ROWS = 1_000_000
 LISTS = ("candidates", "verdicts")
-PRIVATE = ("pretrained", "token", "cache_dir", "store")  # model arguments that say where things lie, and secrets
+PRIVATE = ("pretrained", "token", "hf_token", "cache_dir", "store")  # model arguments: places and secrets
 NAME = re.compile(r"samples_(?P<task>.+)_(?P<date>\d{4}-\d\d-\d\dT[\d.-]+)\.jsonl")
 
 

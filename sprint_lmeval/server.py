@@ -10,8 +10,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterator
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
-from itertools import islice
+from urllib.parse import urlsplit
 
 from sprint_lmeval.adapter_cache import AdapterCache
 from sprint_lmeval.adapter_test import adapter_test
@@ -33,6 +32,7 @@ from sprint_lmeval.tokenizer_model import TokenizerModel
 log = logging.getLogger(f"lm_eval.{__name__}")
 ENGINE = "vllm-server"
 UNKNOWN = "as served"
+THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
 
 
 class ServerPrunedBestOfN(EngineModel, TokenizerModel):
@@ -44,7 +44,7 @@ class ServerPrunedBestOfN(EngineModel, TokenizerModel):
         head_masks, strategy, pool, strategy_seed, selector, selector_encoder, selector_check, store: as in
             `hf-pruned-bon`. With store= the model's weights must be readable here, to be told apart from others'.
         adapters: folder in which adapters are made and which the server reads under the same path; they are loaded
-            there when they are first asked for. Left out where the server was started with them.
+            there when they are first asked for. Left out where the server was started with others of the same names.
         num_concurrent: requests in flight.
         timeout: seconds for one of them.
         wait: seconds for which a server that is away is waited for.
@@ -109,6 +109,7 @@ class ServerPrunedBestOfN(EngineModel, TokenizerModel):
         load = (lambda name: str(self._adapters.path(Candidate.parse(name)))) if self._adapters else None
         self._server = Server(url, _seconds("timeout", timeout), _seconds("wait", wait), verify_certificate, load)
         self._base, self.max_length = self._served(max_length)
+        self._version = self._server.version()
         kept = Store.open(store) if store is not None else None
         if self._pruned():
             self.self_test = adapter_test(self._scores, self._pruned(), len(self.tokenizer))
@@ -117,15 +118,20 @@ class ServerPrunedBestOfN(EngineModel, TokenizerModel):
         self._log_strategy()
 
     def _adapter_cache(self, folder: str | None, of_model: dict) -> AdapterCache | None:
-        if folder is None or not self._pruned():
+        if folder is None:
             return None
         of_the_hub = {key: of_model[key] for key in OF_THE_HUB if of_model.get(key)}
-        return AdapterCache(AdapterMaker(self.pretrained, **of_the_hub), self._pruned(), folder)
+        maker = AdapterMaker(self.pretrained, **of_the_hub)
+        # Where nothing is pruned it is made for `base` alone (`_name`), and any head will do.
+        return AdapterCache(maker, self._pruned() or [Candidate(((0, 0),))], folder)
 
     def _served(self, max_length: int | None) -> tuple[str, int]:
         """Return the server's name of the unpruned model and how many tokens it has room for."""
         cards = [card for card in self._server.models() if isinstance(card.get("id"), str)]
         self._listed = {card["id"] for card in cards if card.get("parent")}
+        if self._adapters:
+            folders = {name: str(self._adapters.folder / name) for name in map(str, [BASE, *self._pruned()])}
+            self._server.check_adapters(folders, [card for card in cards if card["id"] in self._listed])
         whole = [card for card in cards if not card.get("parent")]
         if not whole:
             raise InputError(f"the server at {self._server.url} lists no model: start it with one")
@@ -141,10 +147,10 @@ class ServerPrunedBestOfN(EngineModel, TokenizerModel):
         if root in (self.pretrained, os.path.realpath(self.pretrained)):
             return
         if os.path.isdir(root):
-            theirs, ours = model_fingerprint(root), self._known_fingerprint()
-            if ours == theirs:
+            theirs, ours = _fingerprint(root), self._known_fingerprint()
+            if ours == theirs is not None:
                 return
-            if ours is not None:
+            if None not in (ours, theirs) and urlsplit(self._server.url).hostname in THIS_MACHINE:
                 raise InputError(
                     f"the server at {self._server.url} has {root}, which is not pretrained={self.pretrained}: give the "
                     "model that it has"
@@ -155,32 +161,24 @@ class ServerPrunedBestOfN(EngineModel, TokenizerModel):
 
     def _generate(self, rows: list[Row], settings: Settings) -> Iterator[tuple[Row, Response]]:
         kind = EngineRows(self.tokenizer, self._checkpoint, settings)
-        for request, choice in self._in_flight(kind.requests(rows)):
-            tokens = choice.get("token_ids")
-            if not isinstance(tokens, list) or not all(isinstance(token, int) for token in tokens):
-                raise InputError(
-                    f"the server at {self._server.url} returns no token ids (return_token_ids): it must be vLLM, 0.11 "
-                    "or newer"
-                )
-            yield request.row, kind.response(request, tokens, choice.get("stop_reason"))
+        asked = ((request, self._payload(request)) for request in kind.requests(rows))
+        for request, choice in self._server.completions(asked, self.num_concurrent):
+            yield request.row, kind.response(request, self._tokens(request, choice), choice.get("stop_reason"))
 
-    def _in_flight(self, requests: Iterator[Request]) -> Iterator[tuple[Request, dict]]:
-        """Keep `num_concurrent` requests in flight and yield each as it is finished."""
-        running: dict = {}
-        self._server.go_on()
-        with ThreadPoolExecutor(self.num_concurrent, thread_name_prefix="sprint") as threads:
-            try:
-                while True:
-                    for request in islice(requests, self.num_concurrent - len(running)):
-                        running[threads.submit(self._server.complete, self._payload(request))] = request
-                    if not running:
-                        return
-                    for done in wait(running, return_when=FIRST_COMPLETED).done:
-                        yield running.pop(done), done.result()
-            except BaseException:
-                self._server.stop()
-                threads.shutdown(wait=False, cancel_futures=True)
-                raise
+    def _tokens(self, request: Request, choice: dict) -> list[int]:
+        """Return the new token ids of an answer. InputError where they are none of this model."""
+        tokens, known = choice.get("token_ids"), max(len(self.tokenizer), self._checkpoint.vocabulary)
+        if not isinstance(tokens, list) or not all(isinstance(token, int) for token in tokens):
+            raise InputError(
+                f"the server at {self._server.url} returns no token ids (return_token_ids): it must be vLLM, 0.32 "
+                "or newer"
+            )
+        if len(tokens) > request.parameters["max_tokens"] or not all(0 <= token < known for token in tokens):
+            raise InputError(
+                f"the server at {self._server.url} returns token ids that pretrained={self.pretrained} has not, or "
+                "more than were asked for: give the model that it has"
+            )
+        return tokens
 
     def _payload(self, request: Request) -> dict:
         parameters = {key: value for key, value in request.parameters.items() if value is not None}
@@ -193,7 +191,7 @@ class ServerPrunedBestOfN(EngineModel, TokenizerModel):
 
     def _name(self, candidate: Candidate) -> str:
         """On a CPU vLLM 0.32 gives rows without an adapter that of its last slot: `base` has one of zeros if it can."""
-        plain = candidate == BASE and not (self._pruned() and (self._adapters or str(BASE) in self._listed))
+        plain = candidate == BASE and not (self._adapters or str(BASE) in self._listed)
         return self._base if plain else str(candidate)
 
     def _scores(self, tokens: list[int], candidate: Candidate) -> list[float]:
@@ -203,7 +201,7 @@ class ServerPrunedBestOfN(EngineModel, TokenizerModel):
         try:
             of_tokens = choice["prompt_logprobs"][1:]
             return [float(of[str(token)]["logprob"]) for token, of in zip(tokens[1:], of_tokens, strict=True)]
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, TypeError, ValueError, OverflowError):
             raise InputError(f"the server at {self._server.url} gives no prompt_logprobs: it must be vLLM") from None
 
     # ---- what the results record ----
@@ -211,15 +209,24 @@ class ServerPrunedBestOfN(EngineModel, TokenizerModel):
     def _facts(self, of_model: dict) -> dict:
         """Return what decides a text, for the store; of a server less is known than of an engine in this process."""
         facts = model_facts(self.pretrained, of_model, self._checkpoint, self.tokenizer, UNKNOWN)
-        versions = {**facts["versions"], ENGINE: self._server.version()}
+        versions = {**facts["versions"], ENGINE: self._version}
         return {**facts, "engine": ENGINE, "versions": versions, "dtype": self._dtype}
 
     def get_model_info(self) -> dict:
         """Return, under `sprint`, what is needed to rerun and to trust the numbers."""
         engine = {"name": ENGINE, "model": self._base, "num_concurrent": self.num_concurrent}
-        engine["adapters"] = self._adapters.made if self._adapters else len(self._pruned())
-        sprint = self._described(engine, {ENGINE: self._server.version()})
+        pruned = len(self._pruned())
+        engine["adapters"] = min(pruned, self._adapters.made) if self._adapters else pruned
+        sprint = self._described(engine, {ENGINE: self._version})
         return {"model_dtype": self._dtype, "model_revision": self.revision, "sprint": sprint}
+
+
+def _fingerprint(folder: str) -> str | None:
+    """Return that of a folder, None where it is no model's: here the server's path may be something else."""
+    try:
+        return model_fingerprint(folder)
+    except InputError:
+        return None
 
 
 def _check_number(name: str, value: object) -> None:

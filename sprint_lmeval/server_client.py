@@ -12,19 +12,27 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
+from queue import SimpleQueue
+from threading import Thread
+from typing import TypeVar
 
 import requests
 
+from sprint_lmeval.engine_rows import FINISHED
 from sprint_lmeval.errors import InputError
 
 log = logging.getLogger(f"lm_eval.{__name__}")
 MAX_BYTES = 64 << 20  # of one reply
 AWAY = (502, 503, 504)  # a proxy whose server is not there
 BUSY = (408, 429)
+REFUSED = (401, 403)
 CRASHES_TRIED = 3
 PAUSE_S = (0.5, 5.0)  # between two tries, doubled from the first to the last
+
+Key = TypeVar("Key")
 
 
 class Away(Exception):
@@ -59,23 +67,22 @@ class Server:
         except Away as error:
             raise InputError(f"no server answers at {self.url} ({error}): start it, or correct base_url=") from None
         listed = reply.get("data")
+        if status in REFUSED:
+            raise InputError(f"{self.url}/models answered {status}: put the server's key into OPENAI_API_KEY")
         if status != 200 or not isinstance(listed, list) or not all(isinstance(one, dict) for one in listed):
             raise InputError(f"{self.url}/models answered {status} and no list of models: correct base_url=")
         return listed
 
     def version(self) -> str | None:
-        """Return vLLM's version, None where the server does not tell."""
-        try:
-            status, reply = self._call("GET", "../version")
-        except (Away, InputError):
-            return None
+        """Return vLLM's version, None where the server does not tell; waits for a server that is away."""
+        status, reply = self._waiting(lambda: self._call("GET", "../version"))
         return str(reply.get("version"))[:40] if status == 200 and "version" in reply else None
 
     def complete(self, payload: dict) -> dict:
-        """Return the one choice of a completion; waits for a server that is away."""
+        """Return the one choice of a completion that is whole; waits for a server that is away."""
         crashes, loaded = 0, False
         while True:
-            status, reply = self._waiting(lambda: self._call("POST", "completions", payload))
+            status, reply = self._waiting(lambda: self._whole(payload))
             if status == 200:
                 return self._choice(reply)
             said = _message(reply)
@@ -89,6 +96,13 @@ class Server:
             else:
                 raise InputError(f"the server at {self.url} refused a request ({status}: {said})")
 
+    def _whole(self, payload: dict) -> tuple[int, dict]:
+        """A server that is told to stop answers 200 with what it has so far (`abort`)."""
+        status, reply = self._call("POST", "completions", payload)
+        if status == 200 and (reason := self._choice(reply).get("finish_reason")) not in FINISHED:
+            raise Away(f"it broke an answer off, finish_reason {str(reason)[:40]}")
+        return status, reply
+
     def load_adapter(self, name: str, said: str) -> None:
         """Let the server load an adapter that it lacks. InputError where it cannot."""
         ways = (
@@ -100,19 +114,59 @@ class Server:
         with self._loading:
             payload = {"lora_name": name, "lora_path": self.load(name)}
             status, reply = self._waiting(lambda: self._call("POST", "load_lora_adapter", payload))
-        if status != 200 and "already been loaded" not in _message(reply):
+        if status != 200 and "already been loaded" in _message(reply):
+            self.check_adapters({name: payload["lora_path"]}, self.models())
+        elif status != 200:
             raise InputError(f"the server at {self.url} does not load adapter {name} ({_message(reply)}): {ways}")
 
-    def go_on(self) -> None:
-        """Undo `stop`."""
-        self._stop.clear()
+    def check_adapters(self, folders: dict[str, str], cards: list[dict]) -> None:
+        """Raise InputError where an adapter that the server has is not that of `folders` (name -> folder)."""
+        for card in cards:
+            ours, theirs = folders.get(card.get("id")), card.get("root")
+            if ours and isinstance(theirs, str) and os.path.realpath(theirs) != os.path.realpath(ours):
+                raise InputError(
+                    f"the server at {self.url} has adapter {card['id']} of {theirs[:200]}, and adapters= gives {ours}: "
+                    "start the server anew, or leave adapters= out to use what it has"
+                )
 
-    def stop(self) -> None:
-        """Let threads that wait give up."""
-        self._stop.set()
+    def completions(self, payloads: Iterable[tuple[Key, dict]], at_once: int) -> Iterator[tuple[Key, dict]]:
+        """Keep so many payloads in flight and yield each one's key and choice as it is finished.
+
+        Whatever ends this, nothing waits for the requests in flight: their threads are daemons, since one of a server
+        that hangs would keep the program for as long as `timeout_s`.
+        """
+        payloads, threads, running = iter(payloads), 0, 0
+        waiting, finished = SimpleQueue(), SimpleQueue()
+        try:
+            while True:
+                for item in islice(payloads, at_once - running):
+                    waiting.put(item)
+                    running += 1
+                while threads < running:
+                    Thread(target=self._work, args=(waiting, finished), name="sprint", daemon=True).start()
+                    threads += 1
+                if not running:
+                    return
+                key, choice, error = finished.get()
+                running -= 1
+                if error is not None:
+                    raise error
+                yield key, choice
+        finally:
+            self._stop.set()  # threads that wait for the server give up
+            self._stop = threading.Event()
+            for _ in range(threads):
+                waiting.put(None)
+
+    def _work(self, waiting: SimpleQueue, finished: SimpleQueue) -> None:
+        for key, payload in iter(waiting.get, None):
+            try:
+                finished.put((key, self.complete(payload), None))
+            except BaseException as error:  # raised where the answers are read
+                finished.put((key, None, error))
 
     def _waiting(self, call: Callable[[], tuple[int, dict]]) -> tuple[int, dict]:
-        deadline, pause, told = time.monotonic() + self.wait_s, PAUSE_S[0], False
+        stop, deadline, pause = self._stop, None, PAUSE_S[0]
         while True:
             try:
                 status, reply = call()
@@ -121,15 +175,15 @@ class Server:
                 cause = f"it answers {status}"
             except Away as error:
                 cause = str(error)
-            if time.monotonic() > deadline or self._stop.is_set():
+            if deadline is None:
+                deadline = time.monotonic() + self.wait_s
+                log.warning("the server at %s is away (%s), waiting", self.url, cause)
+            if time.monotonic() > deadline or stop.is_set():
                 raise InputError(
                     f"the server at {self.url} is away for {self.wait_s:.0f} s ({cause}): start it again and repeat "
                     "the command; with store= it goes on where it was"
                 )
-            if not told:
-                log.warning("the server at %s is away (%s), waiting", self.url, cause)
-                told = True
-            self._stop.wait(pause)
+            stop.wait(pause)
             pause = min(2 * pause, PAUSE_S[1])
 
     def _call(self, method: str, path: str, payload: dict | None = None) -> tuple[int, dict]:

@@ -14,11 +14,11 @@ from contextlib import contextmanager, nullcontext, suppress
 from itertools import islice
 
 from sprint_lmeval.adapter_cache import AdapterCache
-from sprint_lmeval.adapter_test import adapter_test
+from sprint_lmeval.adapter_test import adapter_test, judged, probes
 from sprint_lmeval.adapters import NOT_QUANTISED, AdapterMaker
 from sprint_lmeval.candidates import BASE, Candidate
-from sprint_lmeval.engine_model import OF_THE_HUB, Choice, EngineModel
-from sprint_lmeval.engine_rows import Checkpoint, EngineRows, Request
+from sprint_lmeval.engine_model import Choice, EngineModel
+from sprint_lmeval.engine_rows import FINISHED, Checkpoint, EngineRows, Request
 from sprint_lmeval.errors import InputError, show_one_sentence
 from sprint_lmeval.generation import Response, Row, Settings
 from sprint_lmeval.kept_judgements import KeptJudgements
@@ -26,11 +26,20 @@ from sprint_lmeval.pretrained import PAPER_MODEL, resolve_pretrained
 from sprint_lmeval.store import Store
 from sprint_lmeval.store_keys import model_facts
 from sprint_lmeval.stored_rows import StoredRows
-from sprint_lmeval.vllm_arguments import check_arguments, harness_class, modules_in_vllm, telling
-from sprint_lmeval.vllm_later import EngineLater, starting_later
+from sprint_lmeval.vllm_arguments import (
+    OwnTemplate,
+    check_arguments,
+    harness_class,
+    hub_arguments,
+    modules_in_vllm,
+    telling,
+    template_arguments,
+)
+from sprint_lmeval.vllm_later import EngineLater, failures, starting_later
 
 show_one_sentence()  # before the imports below, whose failure is a user's mistake
 VLLM = harness_class()
+from vllm.exceptions import VLLMError  # noqa: E402
 from vllm.platforms import current_platform  # noqa: E402
 from vllm.v1.engine.exceptions import EngineDeadError  # noqa: E402
 
@@ -39,7 +48,7 @@ ENGINE = "vllm"
 AHEAD = 2  # times as many requests as run at once are given to the engine, so that it never waits for one
 
 
-class VLLMPrunedBestOfN(EngineModel, VLLM):
+class VLLMPrunedBestOfN(EngineModel, OwnTemplate, VLLM):
     """N greedy responses of N pruned sub-models on vLLM, or one of the baselines.
 
     Args:
@@ -72,11 +81,11 @@ class VLLMPrunedBestOfN(EngineModel, VLLM):
         kwargs.pop("device", None)  # the harness's command line gives one; vLLM looks by itself
         check_arguments(kwargs, VLLM)
         pretrained = resolve_pretrained(pretrained)
-        of_the_hub = {key: kwargs[key] for key in OF_THE_HUB if kwargs.get(key)}
-        of_model = {**telling(kwargs), **of_the_hub}
+        hub = hub_arguments(kwargs)
+        of_model = {**telling(kwargs), **hub}
         choice = Choice(head_masks, strategy, pool, strategy_seed, selector, selector_encoder, selector_check)
         self._prepare(pretrained, choice, of_model)
-        self._adapters = self._adapter_cache(pretrained, of_the_hub, adapters, kwargs)
+        self._adapters = self._adapter_cache(pretrained, hub, adapters, kwargs)
         if self.strategy.exchangeable and current_platform.is_cpu():
             # Seeded rows whose prompt is read in parts end the engine on a CPU (vLLM 0.32: generators have no offset).
             kwargs.setdefault("enable_chunked_prefill", False)
@@ -84,16 +93,18 @@ class VLLMPrunedBestOfN(EngineModel, VLLM):
         if self._adapters:
             kwargs |= self._adapters.engine_arguments(kwargs)
             kwargs["lora_target_modules"] = modules_in_vllm({"model": pretrained, **kwargs}, self._adapters.modules)
-        with _failures(), starting_later() if kept is not None else nullcontext():
+        of_template = template_arguments(kwargs)  # now: the harness takes one out
+        with failures(), starting_later() if kept is not None else nullcontext():
             super().__init__(pretrained=pretrained, **kwargs)
-        self._checkpoint = Checkpoint.of(pretrained, self._config, **of_the_hub)
+        self.chat_template_args = {"chat_template": self.hf_chat_template, **of_template}
+        self._checkpoint = Checkpoint.of(pretrained, self._config, **hub)
         self.self_test = self._tested()
         if kept is not None:
             facts = self._facts(pretrained, of_model, kwargs)
             self.stored, self._judgements = StoredRows(kept, facts), KeptJudgements(kept)
         self._log_strategy()
 
-    def _adapter_cache(self, pretrained: str, of_the_hub: dict, folder: str | None, given: dict) -> AdapterCache | None:
+    def _adapter_cache(self, pretrained: str, hub: dict, folder: str | None, given: dict) -> AdapterCache | None:
         pruned = self._pruned()
         if not pruned:
             return None
@@ -101,7 +112,7 @@ class VLLMPrunedBestOfN(EngineModel, VLLM):
             if given.get(name):
                 raise InputError(f"{name}={given[name]} given, {NOT_QUANTISED}")
         rank = given.get("max_lora_rank")
-        return AdapterCache(AdapterMaker(pretrained, **of_the_hub), pruned, folder, int(rank) if rank else None)
+        return AdapterCache(AdapterMaker(pretrained, **hub), pruned, folder, int(rank) if rank else None)
 
     @property
     def started(self) -> bool:
@@ -112,7 +123,7 @@ class VLLMPrunedBestOfN(EngineModel, VLLM):
         """Start the engine where that was left for later (store=), and try the adapters on it."""
         if self.started or self.data_parallel_size > 1:
             return
-        with _failures():
+        with failures():
             self.model = self.model.start()
         self.self_test = self._tested()
         log.info("vLLM runs: %s", self.self_test)
@@ -126,7 +137,7 @@ class VLLMPrunedBestOfN(EngineModel, VLLM):
         """Return the log-probability of each token but the first under a candidate."""
         with self._every_request_with(candidate):
             (output,) = self._model_generate(requests=[tokens])
-        return [of[token].logprob for token, of in zip(tokens[1:], output.prompt_logprobs[1:], strict=True)]
+        return _scores_of(output)
 
     # ---- decoding ----
 
@@ -135,6 +146,11 @@ class VLLMPrunedBestOfN(EngineModel, VLLM):
         run = self._in_this_engine if self.data_parallel_size <= 1 else self._in_replicas
         for request, output in run(kind.requests(rows)):
             completion = output.outputs[0]
+            if completion.finish_reason not in FINISHED:
+                raise InputError(
+                    f"vLLM broke an answer off ({completion.finish_reason}): repeat the command; with store= it goes "
+                    "on where it was"
+                )
             yield request.row, kind.response(request, completion.token_ids, completion.stop_reason)
 
     def _in_this_engine(self, requests: Iterator[Request]) -> Iterator[tuple[Request, object]]:
@@ -174,31 +190,44 @@ class VLLMPrunedBestOfN(EngineModel, VLLM):
 
         It deals requests out in turns (the i-th goes to replica i modulo their number) and hands every replica the same
         adapters. So each run of as many requests as there are replicas has one adapter, filled up with copies of its
-        last request: then the j-th adapter is that of every replica's j-th request.
+        last request: then the j-th adapter is that of every replica's j-th request. First come those of the test of the
+        adapters, since these engines are new.
         """
-        replicas, dealt, adapters = self.data_parallel_size, [], []
-        waiting = list(requests)
+        replicas, waiting = self.data_parallel_size, list(requests)
+        tested = probes(self.strategy.possible(), len(self.tokenizer)) if self._adapters else []
+        dealt = [(None, tokens, _scoring()) for tokens, _ in tested for _ in range(replicas)]
+        adapters = [self._lora(candidate) for _, candidate in tested]
         while waiting:
             candidate = waiting[0].row.candidate
             same = [r for r in waiting[:replicas] if r.row.candidate == candidate]
             waiting = waiting[len(same) :]
-            dealt += [*same, *[same[-1]] * (replicas - len(same))]
+            filled = [*same, *[same[-1]] * (replicas - len(same))]
+            dealt += [(request, request.tokens, self._prompt(request)[1]) for request in filled]
             adapters.append(self._lora(candidate))
-        parameters = [self._prompt(request)[1] for request in dealt]
+        outputs = self._all_at_once([tokens for _, tokens, _ in dealt], [of for *_, of in dealt], adapters)
+        if tested:
+            scores = [_scores_of(output) for output in outputs[: len(tested) * replicas]]
+            of_each = [judged(tested, scores[replica::replicas]) for replica in range(replicas)]
+            self.self_test = min(of_each, key=lambda test: test.effect)
+        answers = [(request, output) for (request, *_), output in zip(dealt, outputs, strict=True) if request]
+        return list({id(request): (request, output) for request, output in answers}.values())
+
+    def _all_at_once(self, prompts: list[list[int]], parameters: list, adapters: list) -> list:
         self.lora_request = adapters if self._adapters else None
         try:
-            outputs = self._model_generate(
-                requests=[r.tokens for r in dealt], generate=True, sampling_params=parameters
-            )
+            return self._model_generate(requests=prompts, generate=True, sampling_params=parameters)
         finally:
             self.lora_request = None
-        return list(dict(zip(map(id, dealt), zip(dealt, outputs, strict=True), strict=True)).values())
 
     def _prompt(self, request: Request) -> tuple:
         from vllm import SamplingParams, TokensPrompt
         from vllm.sampling_params import RequestOutputKind
 
-        parameters = SamplingParams(**request.parameters, output_kind=RequestOutputKind.FINAL_ONLY)
+        try:
+            parameters = SamplingParams(**request.parameters, output_kind=RequestOutputKind.FINAL_ONLY)
+        except (TypeError, ValueError, VLLMError) as error:
+            cause = " ".join(str(error).split())[:300]
+            raise InputError(f"vLLM refuses the generation settings ({cause}): change --gen_kwargs") from error
         return TokensPrompt(prompt_token_ids=request.tokens), parameters
 
     def _lora(self, candidate: Candidate):
@@ -240,10 +269,9 @@ class VLLMPrunedBestOfN(EngineModel, VLLM):
         return {**facts, "engine": ENGINE, "versions": {**facts["versions"], ENGINE: vllm.__version__}}
 
     def _dtype(self) -> str:
-        """The dtype that the engine runs in, or what was asked for where engines are elsewhere."""
-        if self.data_parallel_size > 1:
-            return str(self.model_args["dtype"])
-        return str(self.model.llm_engine.model_config.dtype).removeprefix("torch.")
+        """The dtype that the engine runs in; where engines are elsewhere, what vLLM makes of what was asked for."""
+        model = EngineLater(**self.model_args) if self.data_parallel_size > 1 else self.model
+        return str(model.llm_engine.model_config.dtype).removeprefix("torch.")
 
     def get_model_info(self) -> dict:
         """Return, under `sprint`, what is needed to rerun and to trust the numbers."""
@@ -258,13 +286,14 @@ class VLLMPrunedBestOfN(EngineModel, VLLM):
         return {"model_dtype": self._dtype(), "model_revision": revision, "sprint": sprint}
 
 
-@contextmanager
-def _failures() -> Iterator[None]:
-    """Say in one sentence that vLLM does not start."""
-    try:
-        yield
-    except (AssertionError, OSError, RuntimeError, ValueError, ModuleNotFoundError) as error:
-        if isinstance(error, InputError):
-            raise
-        cause = " ".join(str(error).split())[:300] or type(error).__name__
-        raise InputError(f"vLLM could not be started ({cause}): what it says above this line tells more") from error
+def _scoring():
+    """Parameters of a request whose prompt is scored, as the harness's."""
+    from vllm import SamplingParams
+
+    return SamplingParams(temperature=0, prompt_logprobs=1, max_tokens=1, detokenize=False)
+
+
+def _scores_of(output) -> list[float]:
+    """Return the log-probability of each token of the prompt but the first."""
+    tokens = output.prompt_token_ids
+    return [of[token].logprob for token, of in zip(tokens[1:], output.prompt_logprobs[1:], strict=True)]

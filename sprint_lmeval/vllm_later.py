@@ -54,3 +54,15 @@ def starting_later() -> Iterator[None]:
         yield
     finally:
         vllm_causallms.LLM = real
+
+
+@contextmanager
+def failures() -> Iterator[None]:
+    """Say in one sentence that vLLM does not start."""
+    try:
+        yield
+    except (AssertionError, OSError, RuntimeError, ValueError, ModuleNotFoundError) as error:
+        if isinstance(error, InputError):
+            raise
+        cause = " ".join(str(error).split())[:300] or type(error).__name__
+        raise InputError(f"vLLM could not be started ({cause}): what it says above this line tells more") from error

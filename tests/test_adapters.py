@@ -12,9 +12,9 @@ import transformers
 from safetensors.torch import load_file, save_file
 
 from benchmarks.tiny_architectures import TINY, tiny_model
+from sprint_lmeval.adapter_cache import AdapterCache
 from sprint_lmeval.adapters import ENGINE_RANKS, AdapterMaker, adapter_name, engine_rank, make_adapters
 from sprint_lmeval.candidates import BASE, Candidate, parse_candidates
-from sprint_lmeval.cli import main
 from sprint_lmeval.errors import InputError
 from sprint_lmeval.pruning import head_layout, prune_heads
 from sprint_lmeval.self_test import zeroed
@@ -105,9 +105,9 @@ def test_an_adapter_of_zeros_is_the_unpruned_model(tmp_path):
     model = transformers.AutoModelForCausalLM.from_pretrained(MODEL_FOLDER, dtype=torch.float32)
     ids = tokens(model)
     plain = logits(model, ids)
-    assert AdapterMaker("tiny").write_nothing(tmp_path / "base", 64, 1)
+    assert AdapterMaker("tiny").write_nothing(tmp_path / "base")
     wrapped = peft.PeftModel.from_pretrained(model, tmp_path / "base")
-    assert wrapped.peft_config["default"].r == 64
+    assert wrapped.peft_config["default"].r == 1
     assert torch.equal(logits(wrapped, ids), plain)
 
 
@@ -133,12 +133,53 @@ def test_each_adapter_is_written_once(gpt2, tmp_path):
     assert [path.stat().st_mtime_ns for path in sorted(folder.iterdir())] == stamps
     assert sorted(path.name for path in folder.iterdir()) == ["adapter_config.json", "adapter_model.safetensors"]
     assert {stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()} == {0o644}
-    with pytest.raises(InputError, match=r"L1H2 holds another adapter .* --overwrite"):
-        maker.write(candidate, folder, rank=64)
-    assert maker.write(candidate, folder, rank=64, overwrite=True)
-    assert json.loads((folder / "adapter_config.json").read_text())["r"] == 64
     (folder / "adapter_config.json").unlink()  # a run that was killed before the last file
     assert maker.write(candidate, folder)
+
+
+def test_another_adapter_in_the_folder_is_refused(gpt2, tmp_path):
+    maker, folder = AdapterMaker(str(gpt2)), tmp_path / "L1H2"
+    (candidate,) = parse_candidates("L1H2")
+    changed = tiny_model("GPT-2")
+    for weight in changed.parameters():
+        weight.data += 0.1
+    assert AdapterMaker(str(saved(changed, tmp_path / "changed"))).write(candidate, folder, rank=64)
+    with pytest.raises(InputError, match=r"L1H2 holds another adapter .* --overwrite"):
+        maker.write(candidate, folder)
+    assert maker.write(candidate, folder, overwrite=True) and rank_of(folder) == 8
+    for rank in ("64", 63, 1 << 40, True, [8], None):
+        config = json.loads((folder / "adapter_config.json").read_text())
+        (folder / "adapter_config.json").write_text(json.dumps({**config, "r": rank}))
+        with pytest.raises(InputError, match="holds another adapter"):
+            maker.write(candidate, folder)
+
+
+def rank_of(folder: Path) -> int:
+    weights = load_file(folder / "adapter_model.safetensors")
+    (rank,) = {tensor.shape["lora_B" in name] for name, tensor in weights.items()}
+    assert json.loads((folder / "adapter_config.json").read_text())["r"] == rank
+    return rank
+
+
+def test_an_adapter_that_differs_in_zeros_only_is_the_same(gpt2, tmp_path):
+    maker, folder = AdapterMaker(str(gpt2)), tmp_path / "L1H2"
+    (candidate,) = parse_candidates("L1H2")
+    assert maker.write(candidate, folder) and rank_of(folder) == 8
+    assert not maker.write(candidate, folder, rank=64), "narrower, which an engine of rank 64 takes"
+    assert maker.write(candidate, folder, rank=64, overwrite=True) and rank_of(folder) == 64
+    assert not maker.write(candidate, folder), "wider"
+    assert maker.write(candidate, folder, at_most=32) and rank_of(folder) == 8, "too wide for that engine"
+
+
+def test_one_folder_serves_runs_of_other_ranks_and_layers(gpt2, tmp_path):
+    """`base` and a candidate's adapter do not depend on the other candidates of a run."""
+    maker = AdapterMaker(str(gpt2))
+    for candidates, rank in (("L1H2", 8), ("L2H3", 8), ("L0H0:L1H2", 8), ("L1H2:L1H3+L1H1", 16), ("L1H2:L2H1", 8)):
+        cache = AdapterCache(maker, parse_candidates(candidates), str(tmp_path))
+        assert cache.rank == rank
+        for candidate in (BASE, *parse_candidates(candidates)):
+            assert rank_of(cache.path(candidate)) <= rank
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["L0H0", "L1H1+L1H3", "L1H2", "L2H1", "L2H3", "base"]
 
 
 def test_shards_and_other_prefixes(tmp_path):
@@ -235,40 +276,3 @@ def test_a_file_in_the_folder_s_place(gpt2, tmp_path):
     (tmp_path / "out").write_text("")
     with pytest.raises(InputError, match="could not be written"):
         AdapterMaker(str(gpt2)).write(Candidate(((0, 0),)), tmp_path / "out" / "L0H0")
-
-
-# ---- the command ----
-
-
-def test_the_command_writes_and_says_how_to_serve(tmp_path, capsys):
-    folder = tmp_path / "a"
-    assert main(["adapters", "tiny", "--candidates", "base:L1H2:L0H0+L2H7", "-o", str(folder)]) == 0
-    said = capsys.readouterr().out
-    assert said.startswith(f"2 adapters of rank 32 in {folder} (base needs none)\n")
-    modules = " ".join(f"model.layers.{layer}.self_attn.o_proj" for layer in range(3))
-    assert f"--max-lora-rank 32 --lora-target-modules {modules} --max-loras 2 --max-cpu-loras 2" in said
-    assert f"--lora-modules L0H0+L2H7={folder}/L0H0+L2H7 L1H2={folder}/L1H2" in said
-    assert sorted(path.name for path in folder.iterdir()) == ["L0H0+L2H7", "L1H2"]
-    assert main(["adapters", "tiny", "--layers", "1-3", "-o", str(folder)]) == 0
-    said = capsys.readouterr().out
-    assert said.startswith(f"24 adapters of rank 32 in {folder}, 1 of them were there")
-    assert f"VLLM_LORA_RESOLVER_CACHE_DIR={folder}" in said and "--lora-modules" not in said
-
-
-@pytest.mark.parametrize(
-    ("options", "said"),
-    [
-        (["--candidates", "L1H2", "--layers", "1"], "--candidates and --layers given"),
-        (["--candidates", "base"], "--candidates base given"),
-        (["--candidates", "L1H2,L1H3"], "separated by colons"),
-        (["--candidates", "L9H0"], "layer 9 given, the model has layers 0-3"),
-        (["--layers", "4"], "--layers 4 given"),
-        (["--candidates", "L1H2", "--rank", "48"], "--rank 48 given, vLLM takes 1, 8, 16, 32"),
-        (["--candidates", "L1H2", "--rank", "16"], "rank 16 given, L1H2 needs at least 32"),
-    ],
-)
-def test_the_command_refuses_in_one_sentence(options, said, tmp_path, capsys):
-    assert main(["adapters", "tiny", *options, "-o", str(tmp_path / "a")]) == 2
-    shown = capsys.readouterr().err
-    assert said in shown and shown.startswith("error: ") and shown.count("\n") == 1
-    assert not (tmp_path / "a").exists()

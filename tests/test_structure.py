@@ -91,6 +91,7 @@ ORDER = """
     report.report_command
     pretrained
     fingerprint
+    adapter_files
     adapters
     store
     kept_judgements

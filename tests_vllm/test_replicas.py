@@ -1,8 +1,11 @@
 """Two data-parallel engines, the harness's own way over Ray: each its rows, all adapters, the same texts."""
 
+from types import SimpleNamespace
+
 import pytest
 import ray
 
+from sprint_lmeval.errors import InputError
 from sprint_lmeval.vllm import VLLMPrunedBestOfN
 from tests.test_hf import requests
 from tests_vllm.conftest import ENGINE, SIXTEEN
@@ -30,7 +33,23 @@ def test_two_replicas_share_the_rows(cluster, reference, tmp_path, monkeypatch):
     asked = requests(16, 3, max_gen_toks=100)  # three rows of each adapter: an odd one, which is doubled
     expected, answers = reference.generate_until(asked), lm.generate_until(asked)
     compare(reference, [request.args[0] for request in asked], expected, answers).check(48)
-    assert dealt == [(64, 32)]
+    assert dealt == [(64 + 10, 32 + 5)], "the test of adapters comes first, in both"
+    assert lm.self_test.effect > 1e-3 and len(lm.self_test.candidates) == 3
     info = lm.get_model_info()["sprint"]
     assert info["engine"]["data_parallel_size"] == 2 and info["engine"]["adapters"] == 15
     assert len(list(tmp_path.iterdir())) == 16, "base has one of zeros on a CPU"
+
+
+def test_adapters_that_replicas_drop_are_found_out(tmp_path, monkeypatch):
+    lm = VLLMPrunedBestOfN("tiny", head_masks="base:L1H2", data_parallel_size=2, adapters=str(tmp_path), **ENGINE)
+
+    def dropped(self, requests, **options):
+        same = SimpleNamespace(logprob=-1.0)
+        return [
+            SimpleNamespace(prompt_token_ids=tokens, prompt_logprobs=[None, *({token: same} for token in tokens[1:])])
+            for tokens in requests
+        ]
+
+    monkeypatch.setattr(type(lm), "_model_generate", dropped)
+    with pytest.raises(InputError, match="the adapter of L1H2 changes nothing in this engine"):
+        lm.generate_until(requests(2, 2))

@@ -62,8 +62,8 @@ class Running:
                 time.sleep(0.5)
         raise AssertionError(f"no server after {START_S} s: {self.log.read_text()[-3000:]}")
 
-    def kill(self) -> None:
-        os.killpg(self.process.pid, signal.SIGKILL)
+    def kill(self, how: int = signal.SIGKILL) -> None:
+        os.killpg(self.process.pid, how)
         self.process.wait()
 
 
@@ -73,6 +73,12 @@ def server(tmp_path_factory):
     running.start()
     yield running
     running.kill()
+
+
+@pytest.fixture(scope="module")
+def adapters(tmp_path_factory) -> str:
+    """One folder: the server keeps what it has loaded, and that of another one is refused."""
+    return str(tmp_path_factory.mktemp("adapters"))
 
 
 def model(server: Running, **arguments) -> ServerPrunedBestOfN:
@@ -92,8 +98,8 @@ def check(reference, expected, answers) -> None:
     compare(reference, [request.args[0] for request in asked()], expected, answers).check(len(expected))
 
 
-def test_all_candidates_in_flight_equal_the_hooks(server, reference, expected, tmp_path, monkeypatch):
-    lm = model(server, adapters=str(tmp_path), num_concurrent=96)
+def test_all_candidates_in_flight_equal_the_hooks(server, reference, expected, adapters, monkeypatch):
+    lm = model(server, adapters=adapters, num_concurrent=96)
     together, most = set(), 0
     complete = type(lm._server).complete
 
@@ -114,25 +120,32 @@ def test_all_candidates_in_flight_equal_the_hooks(server, reference, expected, t
     assert info["versions"]["vllm-server"]
 
 
-def test_a_server_that_is_killed_in_the_middle_is_waited_for(server, reference, expected, tmp_path):
-    """Its adapters, loaded while it ran, are gone with it and loaded again."""
-    lm = model(server, adapters=str(tmp_path / "a"), store=str(tmp_path / "s.sqlite"), num_concurrent=32)
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+def test_a_server_that_ends_in_the_middle_is_waited_for(server, reference, expected, adapters, tmp_path, how):
+    """Its adapters, loaded while it ran, are gone with it and loaded again; answers that SIGTERM breaks off as well."""
+    lm = model(server, adapters=adapters, store=str(tmp_path / "s.sqlite"), num_concurrent=32)
     real, seen = lm._generate, []
 
     def killing(rows, settings):
         for done in real(rows, settings):
             seen.append(done)
             if len(seen) == 30:
-                server.kill()
+                server.kill(how)
                 threading.Thread(target=server.start).start()
             yield done
 
     lm._generate = killing
     check(reference, expected, lm.generate_until(asked()))
     assert len(seen) == len(expected) and lm.stored.described()["generated"] == len(expected)
-    again = model(server, adapters=str(tmp_path / "a"), store=str(tmp_path / "s.sqlite"))
+    again = model(server, adapters=adapters, store=str(tmp_path / "s.sqlite"))
     check(reference, expected, again.generate_until(asked()))
     assert again.stored.described() == {"file": "s.sqlite", "reused": len(expected), "generated": 0}
+
+
+def test_adapters_of_another_folder_than_the_server_s(server, adapters, tmp_path):
+    model(server, head_masks="L1H2", adapters=adapters)
+    with pytest.raises(InputError, match=r"has adapter L1H2 of .*, and adapters= gives .*: start the server anew"):
+        model(server, head_masks="L1H2", adapters=str(tmp_path))
 
 
 def test_a_server_without_the_adapters(server):

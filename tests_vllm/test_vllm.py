@@ -5,12 +5,14 @@ from pathlib import Path
 
 import pytest
 from lm_eval.api.instance import Instance
+from vllm import EngineArgs
 
 from sprint_lmeval.errors import InputError
 from sprint_lmeval.store import Store
 from sprint_lmeval.store_keys import model_facts
 from sprint_lmeval.stored_rows import StoredRows
 from sprint_lmeval.strategies import build_strategy
+from sprint_lmeval.tiny import MODEL_FOLDER
 from sprint_lmeval.vllm import VLLMPrunedBestOfN
 from tests.test_hf import requests
 from tests_vllm.conftest import ENGINE
@@ -108,6 +110,42 @@ def test_long_prompts_lose_their_left_end(engine):
         engine.generate_until(asked(1, 1, max_gen_toks=512))
     with pytest.raises(InputError, match="no_repeat_ngram_size=2 given, vLLM takes repetition_penalty and min_new"):
         engine.generate_until(asked(1, 1, no_repeat_ngram_size=2))
+
+
+def test_what_vllm_refuses_or_breaks_off(engine, monkeypatch):
+    with pytest.raises(InputError, match=r"vLLM refuses the generation settings .*change --gen_kwargs"):
+        engine.generate_until(asked(1, 1, max_gen_toks=10, min_new_tokens=20))
+    whole = engine._in_this_engine
+
+    def broken_off(requests):
+        for request, output in whole(requests):
+            output.outputs[0].finish_reason = "abort"
+            yield request, output
+
+    monkeypatch.setattr(engine, "_in_this_engine", broken_off)
+    with pytest.raises(InputError, match=r"vLLM broke an answer off \(abort\): repeat the command"):
+        engine.generate_until(asked(1, 1))
+
+
+def test_the_chat_template_is_told_what_was_given(engine, monkeypatch):
+    """The harness's way passes enable_thinking=None, which some templates take for something given."""
+    template = "{% if enable_thinking is defined %}{{ enable_thinking }}{% endif %}:{{ messages[0].content }}"
+    turns = [{"role": "user", "content": "x"}]
+    given = {"chat_template": template}
+    monkeypatch.setattr(engine, "chat_template_args", given)
+    assert engine.apply_chat_template(turns) == ":x"
+    monkeypatch.setattr(engine, "chat_template_args", {**given, "enable_thinking": False})
+    assert engine.apply_chat_template(turns) == "False:x"
+
+
+def test_the_dtype_of_replicas_is_that_of_their_engines():
+    """A store's key has it: `auto` is what vLLM makes of the checkpoint, here and in each of them."""
+    lm = VLLMPrunedBestOfN.__new__(VLLMPrunedBestOfN)
+    lm.data_parallel_size = 2
+    for dtype in ("auto", "bfloat16", "float32"):
+        lm.model_args = {"model": str(MODEL_FOLDER), "dtype": dtype}
+        expected = EngineArgs(**lm.model_args).create_model_config().dtype
+        assert f"torch.{lm._dtype()}" == str(expected)
 
 
 def test_given_continuations_are_scored_with_the_only_candidate(engine, reference, monkeypatch):
