@@ -31,7 +31,9 @@ COMPARED = ("A", "B", "ours")
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("results", type=Path)
-    runs = first_runs(parser.parse_args().results)
+    parser.add_argument("--most", type=int, help="look up no more than so many pairs of texts for each pair of ways")
+    asked = parser.parse_args()
+    runs = first_runs(asked.results)
     options = argparse.Namespace(**runs["A"]["setting"])
     folder = resolve_pretrained(options.model)
     tokenizer = AutoTokenizer.from_pretrained(folder)
@@ -40,12 +42,13 @@ def main() -> None:
         for dtype in (getattr(torch, options.dtype), torch.float32)
     ]
     rows = [(prompt, c) for c in candidates_of(options, models[0]) for prompt in prompts_of(options, tokenizer)]
-    print("| ways | texts | differ | within 1 step | within 4 | most steps | median, most in float32 |")
-    print("|---|---|---|---|---|---|---|")
+    print("| ways | texts | differ | looked up | within 1 step | within 4 | most steps | median, most in float32 |")
+    print("|---|---|---|---|---|---|---|---|")
     for one, other in combinations([way for way in COMPARED if way in runs], 2):
-        pairs = zip(rows, runs[one]["texts"], runs[other]["texts"], strict=True)
-        gaps = [gap(models, tokenizer, *row, a, b) for row, a, b in tqdm([p for p in pairs if p[1] != p[2]])]
-        print(f"| {one}, {other} | {len(rows)} | {len(gaps)} | {' | '.join(summary(gaps))} |", flush=True)
+        pairs = [p for p in zip(rows, runs[one]["texts"], runs[other]["texts"], strict=True) if p[1] != p[2]]
+        gaps = [gap(models, tokenizer, *row, a, b) for row, a, b in tqdm(pairs[: asked.most])]
+        cells = (len(rows), len(pairs), len(gaps), *summary(gaps))
+        print(f"| {one}, {other} | {' | '.join(map(str, cells))} |", flush=True)
 
 
 def first_runs(path: Path) -> dict[str, dict]:
