@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 import urllib.request
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,7 @@ from tests_vllm.ties import compare
 OPTIONS = "--host 127.0.0.1 --dtype float32 --enforce-eager --max-num-batched-tokens 512 --max-model-len 512"
 OPTIONS += " --max-num-seqs 64 --enable-lora --max-lora-rank 128 --max-loras 16 --max-cpu-loras 16"
 OPTIONS += " --lora-target-modules o_proj"
-START_S = 180
+START_S, GRACE_S = 180, 10
 
 
 class Running:
@@ -63,7 +64,12 @@ class Running:
         raise AssertionError(f"no server after {START_S} s: {self.log.read_text()[-3000:]}")
 
     def kill(self, how: int = signal.SIGKILL) -> None:
-        os.killpg(self.process.pid, how)
+        """End it; after SIGTERM it may wait for open connections without end, so it is given as long as a container."""
+        os.kill(self.process.pid, how)
+        with suppress(subprocess.TimeoutExpired):
+            self.process.wait(GRACE_S)
+        with suppress(ProcessLookupError):  # its own processes, too
+            os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
 
 
