@@ -23,7 +23,7 @@ def engine():
     return VLLMPrunedBestOfN("tiny", head_masks=SIXTEEN, **ENGINE)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # it records what it was asked for
 def reference():
     from sprint_lmeval.hf import HFPrunedBestOfN
 
