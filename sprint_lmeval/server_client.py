@@ -14,12 +14,14 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from http.client import HTTPException
 from itertools import islice
 from queue import SimpleQueue
 from threading import Thread
 from typing import TypeVar
 
 import requests
+from urllib3.exceptions import HTTPError
 
 from sprint_lmeval.engine_rows import FINISHED
 from sprint_lmeval.errors import InputError
@@ -197,11 +199,8 @@ class Server:
             raise InputError(f"the server's certificate is not trusted ({error}): verify_certificate=False") from None
         except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema) as error:
             raise InputError(f"base_url={self.url} given, which is no address ({error})") from None
-        except (requests.exceptions.RequestException, OSError, ValueError) as error:
-            self._local.session = None
-            raise Away(_cause(error)) from None
-        except Exception as error:  # urllib3's own, while the body is read
-            self._local.session = None
+        except (requests.exceptions.RequestException, HTTPError, HTTPException, OSError, ValueError) as error:
+            self._local.session = None  # urllib3's own errors come while the body is read
             raise Away(_cause(error)) from None
         if len(content) > MAX_BYTES:
             raise InputError(f"{url} answered with more than {MAX_BYTES:,} bytes: that is no completion")
