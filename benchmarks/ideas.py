@@ -77,7 +77,13 @@ def without_leading_answers() -> None:
 def without_shared_layers() -> None:
     from sprint_lmeval.shared_reading import SharedReading
 
-    SharedReading._layer_of = lambda reading, question, rows: 0
+    SharedReading._layer_of = lambda reading, question, rows: None
+
+
+def without_shared_heads() -> None:
+    from sprint_lmeval import layer_entries
+
+    layer_entries._counts_returned = lambda *given: None
 
 
 def without_shared_passes() -> None:
@@ -124,6 +130,7 @@ IDEAS = {
     "drafts from siblings": without_drafts,
     "a leading answer that others read along": without_leading_answers,
     "lower layers computed once": without_shared_layers,
+    "heads of the pruned layer computed once": without_shared_heads,
     "several questions in one reading pass": without_shared_passes,
     "free places refilled at once": without_refilling,
     "rows that outgrow the others wait aside": without_waiting_aside,

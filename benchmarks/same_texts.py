@@ -172,7 +172,7 @@ def plain():
 
 
 def memory_of(cache_bytes: int):
-    return replaced(rules_of=lambda model: DeviceRules(24, 512, 1 << 20, cache_bytes))
+    return replaced(rules_of=lambda model: DeviceRules(24, 512, 1 << 20, cache_bytes, 1e-6))
 
 
 @contextmanager

@@ -211,9 +211,11 @@ class Pool:
         return self._leaving()
 
     def _drafts(self) -> list[tuple[list[int], list[int]]]:
-        chances, free = self.record.chances(), self.passes.rules.free_tokens
-        rows = len(self.active)
-        longest = most_worthwhile(rows, max(chances.values()), free, min(LONGEST_DRAFT, self.choice.most(rows) - 1))
+        chances, rows = self.record.chances(), len(self.active)
+        read = rows * max(row.places for row in self.active) * self.reading.bytes_per_place
+        overhead = self.passes.rules.overhead(read)
+        most = min(LONGEST_DRAFT, self.choice.most(rows) - 1)
+        longest = most_worthwhile(rows, max(chances.values()), overhead, most)
         if longest <= 0:
             return [([], [])] * rows
         limit = self.settings.max_new_tokens
@@ -221,7 +223,7 @@ class Pool:
             row.question.siblings.guess(row.written, min(longest, limit - row.count - 1), chances)
             for row in self.active
         ]
-        count = worthwhile([orders for _, orders in drafts], chances, free)
+        count = worthwhile([orders for _, orders in drafts], chances, overhead)
         return [(guessed[:count], orders[:count]) for guessed, orders in drafts]
 
     def _leaving(self) -> list[ActiveRow]:

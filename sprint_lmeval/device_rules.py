@@ -22,11 +22,11 @@ os.environ.setdefault("LRU_CACHE_CAPACITY", "8")
 os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "24")
 
 MEGABYTE = 1 << 20
-LEAST_CACHE = 60 * MEGABYTE
+LEAST_CACHE = 50 * MEGABYTE
 SHARE_OF_WEIGHTS = 0.31  # on a CPU: of what the weights take
 SHARE_OF_GPU = 0.3  # of what is free beside the weights; rows that wait and their reading may double it
 SHARE_OF_MEMORY = 0.25  # of what is free on a CPU
-WIDEST_VALUES = 12 * MEGABYTE  # of a reading pass on a CPU, in the middle of a feed-forward block
+WIDEST_VALUES = 10 * MEGABYTE  # of a reading pass on a CPU, in the middle of a feed-forward block
 LAYER_CALL = 50_000_000  # multiplications in the time that a CPU takes to call a layer's small operations
 
 
@@ -39,17 +39,23 @@ class DeviceRules:
         pass_tokens: most tokens in one pass that reads prompts, which bounds its intermediate values.
         logits_bytes: of one pass, where whole logits are needed; a piece of the output head takes a sixth of it.
         cache_bytes: keys and values of the rows in flight.
+        tokens_per_byte: units that reading a byte of keys and values costs: as much as a byte of the weights.
     """
 
     free_tokens: int
     pass_tokens: int
     logits_bytes: int
     cache_bytes: int
+    tokens_per_byte: float
 
     def halved(self) -> DeviceRules:
         """Return the rules for half the memory."""
         halves = (self.pass_tokens // 2, self.logits_bytes // 2, self.cache_bytes // 2)
-        return DeviceRules(self.free_tokens, *halves)
+        return DeviceRules(self.free_tokens, *halves, self.tokens_per_byte)
+
+    def overhead(self, read_bytes: int) -> float:
+        """Return what a pass that reads so many keys and values costs beside its tokens, in tokens."""
+        return self.free_tokens + self.tokens_per_byte * read_bytes
 
 
 def rules_of(model: PreTrainedModel) -> DeviceRules:
@@ -61,10 +67,13 @@ def rules_of(model: PreTrainedModel) -> DeviceRules:
     layers take longer to call than to compute. Passes of more than about a thousand tokens save nothing there.
     """
     if model.device.type == "cpu":
-        free = 110 if model.dtype in (torch.bfloat16, torch.float16) else 24
-        free += LAYER_CALL * text_config(model.config).num_hidden_layers // _weights(model)
-        return DeviceRules(free, _cpu_pass_tokens(model), 96 * MEGABYTE, _cpu_cache_bytes(model))
-    return DeviceRules(256, 8192, 512 * MEGABYTE, _gpu_cache_bytes(model))
+        reading = 110 if model.dtype in (torch.bfloat16, torch.float16) else 24
+        free = reading + LAYER_CALL * text_config(model.config).num_hidden_layers // _weights(model)
+        limits = (_cpu_pass_tokens(model), 96 * MEGABYTE, _cpu_cache_bytes(model))
+    else:
+        free = reading = 256
+        limits = (8192, 512 * MEGABYTE, _gpu_cache_bytes(model))
+    return DeviceRules(free, *limits, reading / _weight_bytes(model))
 
 
 def _cpu_pass_tokens(model: PreTrainedModel) -> int:

@@ -3,7 +3,7 @@
 Pruned variants of one model write nearly the same text, so the token that followed the same few tokens in a sibling's
 answer is usually right; a forward pass verifies several such guesses at once (speculative decoding by n-gram lookup).
 How many are worthwhile follows from how often guesses of each context length have been right so far and from what a
-pass costs: with `free_tokens` = 80 a pass over 8 rows costs little more for 4 tokens each than for 1.
+pass costs: with an overhead of 80 tokens a pass over 8 rows costs little more for 4 tokens each than for 1.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 
 ORDERS = (12, 6, 4, 3, 2)  # context lengths, the longest known one is believed
 LONGEST_DRAFT = 15
-ROW_TOKENS = 0.7  # what a row of a pass costs by itself, in tokens: reading its keys and values
 LEAST_CHANCE = 0.1  # of all tokens of a draft so far being right; behind it nothing is guessed
 FORGET = 0.995  # per guess: the record of hits follows the text
 
@@ -84,21 +83,21 @@ class Agreement:
         return self.agreed / self.read
 
 
-def most_worthwhile(rows: int, chance: float, free_tokens: int, most: int) -> int:
+def most_worthwhile(rows: int, chance: float, overhead: float, most: int) -> int:
     """Return how many guesses, each right with the same chance, are worthwhile in a pass over `rows` rows."""
-    count, expected, cost = 0, float(rows), free_tokens + rows * (1 + ROW_TOKENS)
+    count, expected, cost = 0, float(rows), overhead + rows
     while count < most and chance ** (count + 1) > expected / cost:
         count += 1
         expected, cost = expected + rows * chance**count, cost + rows
     return count
 
 
-def worthwhile(drafts: Sequence[Sequence[int]], chances: dict[int, float], free_tokens: int) -> int:
+def worthwhile(drafts: Sequence[Sequence[int]], chances: dict[int, float], overhead: float) -> int:
     """Return how many guesses per row a pass should verify: the most expected tokens for its cost.
 
     Args:
         drafts: for each row of the pass, the context lengths of its guesses.
-        free_tokens: a pass over t tokens costs as much as free_tokens + t units (see `DeviceRules`).
+        overhead: a pass over t tokens costs as much as overhead + t units (see `DeviceRules`).
     """
     rows, gained = len(drafts), [0.0] * LONGEST_DRAFT
     for orders in drafts:
@@ -106,7 +105,7 @@ def worthwhile(drafts: Sequence[Sequence[int]], chances: dict[int, float], free_
         for place, order in enumerate(orders):
             chance *= chances[order]
             gained[place] += chance
-    best, expected, cost = 0, float(rows), free_tokens + rows * (1 + ROW_TOKENS)
+    best, expected, cost = 0, float(rows), overhead + rows
     best_rate = expected / cost
     for count, gain in enumerate(gained, start=1):
         expected += gain

@@ -124,19 +124,16 @@ def _largest_difference(model: PreTrainedModel, layout: HeadLayout) -> float:
     begun = cache.lengths.tolist()
     logits = passes.run(cache, [row[n : n + 4] for row, n in zip(tokens, begun, strict=True)], candidates, 4)
     found += [(logits[i], alone[i][n : n + 4]) for i, n in enumerate(begun)]
-    if last:
-        found.append((_from_the_last_layer(passes, tokens[1], candidates[1]), alone[1][3:]))
+    found.append((_from_the_last_layer(passes, tokens[1], candidates[1]), alone[1][3:]))
     spread = torch.stack(alone).std().item()
     return max((a.float() - b).abs().max().item() for a, b in found) / max(spread, 1e-9)
 
 
 def _from_the_last_layer(passes: Passes, tokens: list[int], candidate: Candidate) -> torch.Tensor:
     last = len(passes.layers) - 1
-    with passes.capturing([last]) as hidden:
-        passes.write(passes.cache(1), [tokens], [BASE], last)
-    cache = passes.cache(1)
-    with passes.beginning_at(last, hidden[last][:, :3]):
+    entry, cache = passes.enter(passes.cache(1), [tokens], [last])[last], passes.cache(1)
+    with passes.beginning_at(last, entry.between(0, 3)):
         passes.run(cache, [tokens[:3]], [candidate], 1)
     cache.lengths += 3
-    with passes.beginning_at(last, hidden[last][:, 3:]):
+    with passes.beginning_at(last, entry.between(3, len(tokens))):
         return passes.run(cache, [tokens[3:]], [candidate], len(tokens) - 3)[0]

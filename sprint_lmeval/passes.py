@@ -1,23 +1,23 @@
 """One forward pass of a model over rows of different lengths, each with its own heads pruned.
 
-Also the pass that leaves lower layers out: below the first layer that any of its candidates prunes, rows with the same
-tokens compute the same, so their common hidden states are computed once (`Trunk`) and put in where the others begin.
+Also passes that end early, once they have written what is wanted, or begin late, with what was computed before
+(`layer_entries.py`).
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, suppress
 
 import torch
-from torch import nn
 from transformers import PreTrainedModel
 
-from sprint_lmeval.architectures import HeadLayout, decoder_layers, text_config
-from sprint_lmeval.candidates import Candidate
+from sprint_lmeval.architectures import HeadLayout, text_config
+from sprint_lmeval.candidates import BASE, Candidate
 from sprint_lmeval.device_rules import DeviceRules, release_free_memory, rules_of
 from sprint_lmeval.grouped_attention import grouped
+from sprint_lmeval.layer_entries import Entry, LayerEntries
 from sprint_lmeval.output_head import OutputHead, plain_head
 from sprint_lmeval.pruning import prune_heads
 from sprint_lmeval.row_cache import RowCache, Written
@@ -33,7 +33,8 @@ class Passes:
         self, model: PreTrainedModel, layout: HeadLayout, longest: int, rules: DeviceRules | None = None
     ) -> None:
         self.model, self.layout, self.longest = model, layout, longest
-        self.layers, self._released = decoder_layers(model), time.monotonic()
+        self.entries, self._released = LayerEntries(model, layout), time.monotonic()
+        self.layers = self.entries.layers
         self.rules = rules or rules_of(model)
         self._bytes_per_logits = text_config(model.config).vocab_size * model.dtype.itemsize
 
@@ -74,21 +75,25 @@ class Passes:
             self._forward(cache, tokens, candidates, count)
         return head.best(hidden[0][:, -count:])
 
-    def write(
-        self,
-        cache: RowCache,
-        tokens: Sequence[Sequence[int]],
-        candidates: Sequence[Candidate],
-        last_layer: int | None = None,
-    ) -> None:
-        """Read tokens for their keys and values only, up to those of `last_layer` (None: of all layers)."""
-        cache.last_layer = len(self.layers) - 1 if last_layer is None else last_layer
+    def write(self, cache: RowCache, tokens: Sequence[Sequence[int]], candidates: Sequence[Candidate]) -> None:
+        """Read tokens for their keys and values only."""
+        cache.last_layer = len(self.layers) - 1
         try:
             self._forward(cache, tokens, candidates, 1)
         except Written:
             pass
         finally:
             cache.last_layer = None
+
+    def enter(self, cache: RowCache, tokens: Sequence[Sequence[int]], numbers: Sequence[int]) -> dict[int, Entry]:
+        """Read tokens unpruned, up to the last of the layers `numbers`; returns the entries of each of them."""
+        with self.entries.kept(numbers) as entries, suppress(Written):
+            self._forward(cache, tokens, [BASE] * len(tokens), 1)
+        return entries
+
+    def beginning_at(self, number: int, entry: Entry) -> AbstractContextManager[None]:
+        """Within the block, passes begin at layer `number` with an entry of as many rows and tokens."""
+        return self.entries.beginning_at(number, entry)
 
     @torch.inference_mode()
     def _forward(self, cache: RowCache, tokens, candidates, logits: int) -> torch.Tensor:
@@ -117,53 +122,3 @@ class Passes:
         return torch.zeros(visible.shape, dtype=dtype, device=visible.device).masked_fill_(
             ~visible, torch.finfo(dtype).min
         )
-
-    @contextmanager
-    def capturing(self, before: Sequence[int]) -> Iterator[dict[int, torch.Tensor]]:
-        """Within the block, what enters layers `before` is left in the dict."""
-        captured: dict[int, torch.Tensor] = {}
-        hooks = [
-            self.layers[number].register_forward_pre_hook(_keep(captured, number), with_kwargs=True)
-            for number in before
-        ]
-        try:
-            yield captured
-        finally:
-            for hook in hooks:
-                hook.remove()
-
-    @contextmanager
-    def beginning_at(self, number: int, hidden: torch.Tensor) -> Iterator[None]:
-        """Within the block, passes begin at layer `number` with `hidden` [rows, tokens, width] as its input."""
-        stubs = dict.fromkeys(self.layers[:number], _same)
-        if number:
-            stubs[self.layers[number - 1]] = lambda *args, **kwargs: hidden
-        with _stubs(stubs):
-            yield
-
-
-def _keep(captured: dict, number: int):
-    def hook(layer: nn.Module, args: tuple, kwargs: dict) -> None:
-        captured[number] = args[0] if args else kwargs["hidden_states"]
-
-    return hook
-
-
-def _same(*args, **kwargs) -> torch.Tensor:
-    return args[0] if args else kwargs["hidden_states"]
-
-
-@contextmanager
-def _stubs(stubs: dict) -> Iterator[None]:
-    """Within the block, modules do what stands beside them instead of their own forward."""
-    kept = {module: module.__dict__.get("forward") for module in stubs}
-    try:
-        for module, stub in stubs.items():
-            module.forward = stub
-        yield
-    finally:
-        for module, forward in kept.items():
-            if forward is None:
-                module.__dict__.pop("forward", None)
-            else:
-                module.forward = forward

@@ -6,11 +6,11 @@ import random
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
-import torch
 from transformers import PreTrainedTokenizerBase
 
 from sprint_lmeval.candidates import MAX_NUMBER
 from sprint_lmeval.drafts import ORDERS, Siblings
+from sprint_lmeval.layer_entries import Entry
 from sprint_lmeval.row_cache import Parts
 from sprint_lmeval.rows import Row
 from sprint_lmeval.stopping import StopStrings
@@ -21,23 +21,23 @@ SMALL_GROUP = 8  # rows of neighbouring layers are read together until there are
 
 @dataclass(eq=False)
 class Trunk:
-    """Unpruned computation of some tokens: what enters the layers that are asked for, and the caches below them.
+    """Unpruned computation of some tokens: the entries of the layers that are asked for, and the caches below them.
 
     Attributes:
-        hidden: layer -> [1, tokens, width], from place `start` on.
+        entries: layer -> of one row, from place `start` on.
         parts: keys and values of all tokens from place 0 on, per layer; None above.
-        start: place of the first token of `hidden`.
+        start: place of the first token of the entries.
         until: place behind the last token.
     """
 
-    hidden: dict[int, torch.Tensor]
+    entries: dict[int, Entry]
     parts: Parts
     start: int
     until: int
 
-    def between(self, layer: int, read: int, until: int) -> torch.Tensor:
-        """Return what enters a layer for the tokens from `read` to `until`, [1, tokens, width]."""
-        return self.hidden[layer][:, read - self.start : until - self.start]
+    def between(self, layer: int, read: int, until: int) -> Entry:
+        """Return the layer's entry for the tokens from `read` to `until`."""
+        return self.entries[layer].between(read - self.start, until - self.start)
 
 
 @dataclass(eq=False)

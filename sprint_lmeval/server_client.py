@@ -32,6 +32,7 @@ AWAY = (502, 503, 504)  # a proxy whose server is not there
 BUSY = (408, 429)
 REFUSED = (401, 403)
 CRASHES_TRIED = 3
+LOADS_TRIED = 5  # of an adapter for one request: a server that is started anew has lost it
 PAUSE_S = (0.5, 5.0)  # between two tries, doubled from the first to the last
 
 Key = TypeVar("Key")
@@ -82,15 +83,15 @@ class Server:
 
     def complete(self, payload: dict) -> dict:
         """Return the one choice of a completion that is whole; waits for a server that is away."""
-        crashes, loaded = 0, False
+        crashes = loads = 0
         while True:
             status, reply = self._waiting(lambda: self._whole(payload))
             if status == 200:
                 return self._choice(reply)
             said = _message(reply)
-            if status == 404 and not loaded:
+            if status == 404 and loads < LOADS_TRIED:
                 self.load_adapter(payload["model"], said)
-                loaded = True
+                loads += 1
             elif status >= 500 and crashes < CRASHES_TRIED:
                 crashes += 1
                 log.warning("the server answered %d (%s), trying again", status, said)

@@ -1,12 +1,11 @@
 """Read prompts, and the part of a leading answer that followers agree with, for many candidates at little cost.
 
-All candidates of a question read the same tokens. Below the first layer that a candidate prunes, they compute the same
-as the unpruned model: that trunk is computed once and shared. A beginning that all prompts have in common (worked
-examples, a system prompt) is read once per candidate and kept. The leading answer is read behind the prompt in pieces:
-as long as a follower would have written the same tokens, it has them from one pass. Rows of several questions share
-passes; shorter ones are padded on the right, where nothing of theirs is kept. Keys and values of a layer follow from
-what enters it: those of the pruned layer are the trunk's too, and where no logits are asked for, a pass ends at the
-keys and values of the last layer.
+All candidates of a question read the same tokens. Up to the output projection of the first layer that a candidate
+prunes, it computes the same as the unpruned model: that trunk is computed once and shared, keys and values included. A
+beginning that all prompts have in common (worked examples, a system prompt) is read once per candidate and kept. The
+leading answer is read behind the prompt in pieces: as long as a follower would write the same tokens, it has them
+from one pass. Rows of several questions share passes; shorter ones are padded on the right, where nothing of theirs is
+kept. Where no logits are asked for, a pass ends at the keys and values of the last layer.
 """
 
 from __future__ import annotations
@@ -16,8 +15,9 @@ from contextlib import AbstractContextManager, nullcontext
 
 import torch
 
-from sprint_lmeval.candidates import BASE, Candidate
+from sprint_lmeval.candidates import Candidate
 from sprint_lmeval.drafts import Agreement, most_worthwhile
+from sprint_lmeval.layer_entries import padded
 from sprint_lmeval.passes import Passes
 from sprint_lmeval.question_rows import ActiveRow, Ends, Question, Trunk, common_start, first_pruned
 from sprint_lmeval.row_cache import Parts, RowCache, bytes_of, copied
@@ -47,12 +47,13 @@ class SharedReading:
         self.last = len(passes.layers) - 1
         shared = common_start([q.prompt for q in questions]) if len(questions) > 1 else 0
         self.start = questions[0].prompt[:shared] if shared >= LEAST_SHARED_START else []
-        self._layers = sorted({self._layer([row]) for question in questions for row in question.rows} - {0})
+        self._layers = sorted({self._layer([row]) for question in questions for row in question.rows})
         self._start_trunk: Trunk | None = None
-        self._start_parts: dict[tuple[Candidate, int], Parts] = {}
+        self._start_parts: dict[tuple[Candidate, int | None], Parts] = {}
         self._start_bytes = 0
         self._bytes = max(LEAST_TOGETHER, passes.rules.cache_bytes // READ_TOGETHER)
         self._cache = passes.cache(0, self._bytes)
+        self._trunk_bytes_per_place = 0
         self.agreement = Agreement()
         self.shared_layers = 0  # of the rows read last
 
@@ -75,17 +76,19 @@ class SharedReading:
     @property
     def bytes_per_place(self) -> int:
         """Return what a place of one row takes in memory; 0 before anything has been read."""
-        return self._cache.bytes_per_place
+        return self._cache.bytes_per_place or self._trunk_bytes_per_place
 
     def _widest(self, groups: Sequence[Group]) -> int:
         """Return how many rows of these groups are read together."""
         places = max(_places(question) for question, _ in groups)
-        longest = max(len(question.prompt) for question, _ in groups) - len(self.start)
-        return self._rows_of(longest + self._first_piece(sum(len(rows) for _, rows in groups)), places)
+        longest = max(len(question.prompt) for question, _ in groups)
+        piece = self._first_piece(sum(len(rows) for _, rows in groups), longest)
+        return self._rows_of(longest - len(self.start) + piece, places)
 
-    def _first_piece(self, rows: int) -> int:
-        chance, free = self.agreement.chance, self.passes.rules.free_tokens
-        return max(1, most_worthwhile(rows, chance, free, LONGEST_PIECE))
+    def _first_piece(self, rows: int, places: int) -> int:
+        """Return how many tokens of the leading answer rows read first, behind a prompt of `places` tokens."""
+        overhead = self.passes.rules.overhead(rows * places * self.bytes_per_place)
+        return max(1, most_worthwhile(rows, self.agreement.chance, overhead, LONGEST_PIECE))
 
     def _rows_of(self, tokens: int, places: int) -> int:
         """Return how many rows one pass of `tokens` tokens each and their share of the cache allow."""
@@ -93,14 +96,14 @@ class SharedReading:
         fitting = self._bytes // (places * place) if place else rules.pass_tokens
         return max(1, min(rules.pass_tokens // tokens, fitting))
 
-    def _read_together(self, active: list[ActiveRow], layer: int) -> Iterator[tuple[ActiveRow, Parts]]:
-        cache, self.shared_layers = self._cache, layer
+    def _read_together(self, active: list[ActiveRow], layer: int | None) -> Iterator[tuple[ActiveRow, Parts]]:
+        cache, self.shared_layers = self._cache, self._shared_layers(layer)
         cache.begin_anew(len(active), max(_places(row.question) for row in active))
         texts = {row.question: row.question.prompt + row.question.lead for row in active}
-        if layer:
+        if layer is not None:
             self._begin_trunks(texts)
         self._begin_prompts(active, layer)
-        piece = self._first_piece(len(active))
+        piece = self._first_piece(len(active), max(len(row.question.prompt) for row in active))
         while active:
             most = min(piece, self.choice.most(len(active)) - 1)
             expected = [row.question.lead[row.count : row.count + most + 1] for row in active]
@@ -119,20 +122,18 @@ class SharedReading:
                 if same == len(guessed[place]) + 1 and not row.finished:
                     staying.append(place)
                 else:
-                    yield row, self._parts(place, row, layer)
+                    yield row, self._parts(place, row)
             active = _compacted(cache, active, staying)
             piece = min(2 * piece, LONGEST_PIECE)
 
-    def _begin_prompts(self, rows: list[ActiveRow], layer: int) -> None:
+    def _begin_prompts(self, rows: list[ActiveRow], layer: int | None) -> None:
         """Begin the cache's rows with as much of their prompts as needs no logits."""
         ends = [len(row.question.prompt) - 1 for row in rows]
-        if layer and layer == self.last:
-            for place, row in enumerate(rows):
-                parts = row.question.trunk.parts
-                self._cache.put(place, [None] * layer + parts[layer : layer + 1], ends[place])
+        if self.shared_layers > self.last:  # there are no keys and values but the trunk's
+            self._cache.lengths[: len(rows)] = torch.tensor(ends)
             return
         self._put_starts([row.row.candidate for row in rows], layer)
-        read, layers = len(self.start), self.last + 1 - layer
+        read, layers = len(self.start), self.last + 1 - (layer or 0)
         if max(ends) <= read:
             return
         one_question = len({row.question for row in rows}) == 1
@@ -142,7 +143,13 @@ class SharedReading:
         self._cache.lengths[: len(rows)] = torch.tensor(ends)
 
     def _run(
-        self, rows: list[ActiveRow], texts: list[list[int]], read: list[int], until: list[int], layer: int, count: int
+        self,
+        rows: list[ActiveRow],
+        texts: list[list[int]],
+        read: list[int],
+        until: list[int],
+        layer: int | None,
+        count: int,
     ) -> list[list[int]]:
         """Read tokens `read` to `until` of each text in one pass; returns what is chosen behind the last `count`."""
         width = max(b - a for a, b in zip(read, until, strict=True))
@@ -156,30 +163,30 @@ class SharedReading:
     def _layer(self, rows: Sequence[Row]) -> int:
         return min(self.last, *map(first_pruned, rows))
 
-    def _layer_of(self, question: Question, rows: Sequence[Row]) -> int:
-        """Return the layer at which these rows begin on their own; 0 where a trunk would serve nobody else."""
-        return 0 if question.trunk is None and len(rows) == 1 else self._layer(rows)
+    def _layer_of(self, question: Question, rows: Sequence[Row]) -> int | None:
+        """Return the layer at which these rows begin on their own; None where a trunk would serve nobody else."""
+        return None if question.trunk is None and len(rows) == 1 else self._layer(rows)
+
+    def _shared_layers(self, layer: int | None) -> int:
+        """Return how many layers have the trunk's keys and values."""
+        return 0 if layer is None else layer + self.passes.entries.share_heads
 
     def _beginning(
-        self, rows: list[ActiveRow], layer: int, read: list[int], until: list[int], width: int
+        self, rows: list[ActiveRow], layer: int | None, read: list[int], until: list[int], width: int
     ) -> AbstractContextManager[None]:
-        if not layer:
+        if layer is None:
             return nullcontext()
         trunks = [row.question.trunk for row in rows]
-        if len({id(trunk) for trunk in trunks}) == 1:
-            return self.passes.beginning_at(
-                layer, trunks[0].between(layer, read[0], until[0]).expand(len(rows), -1, -1)
-            )
-        parts = [trunk.between(layer, a, b) for trunk, a, b in zip(trunks, read, until, strict=True)]
-        padded = [torch.nn.functional.pad(part, (0, 0, 0, width - part.shape[1])) for part in parts]
-        return self.passes.beginning_at(layer, torch.cat(padded))
+        entries = [trunk.between(layer, a, b) for trunk, a, b in zip(trunks, read, until, strict=True)]
+        one = len(set(map(id, trunks))) == 1
+        return self.passes.beginning_at(layer, entries[0].rows(len(rows)) if one else padded(entries, width))
 
-    def _parts(self, place: int, row: ActiveRow, layer: int) -> Parts:
+    def _parts(self, place: int, row: ActiveRow) -> Parts:
         """Return the row's keys and values: its own layers, and the trunk's below."""
         if row.finished:
             return []
-        below = row.question.trunk.parts[:layer] if layer else []
-        return [*below, *self._cache.take(place, row.places)[layer:]]
+        below = row.question.trunk.parts[: self.shared_layers] if self.shared_layers else []
+        return [*below, *self._cache.take(place, row.places)[self.shared_layers :]]
 
     # ---- what is read once ----
 
@@ -203,12 +210,12 @@ class SharedReading:
         if before:
             for place in range(len(texts)):
                 cache.put(place, before.parts, start)
-        with self.passes.capturing(self._layers) as hidden:
-            tokens = [text[start:] + [0] * (longest - len(text)) for text in texts]
-            self.passes.write(cache, tokens, [BASE] * len(texts), self._layers[-1])
+        tokens = [text[start:] + [0] * (longest - len(text)) for text in texts]
+        entries = self.passes.enter(cache, tokens, self._layers)
+        self._trunk_bytes_per_place = cache.bytes_per_place
         return [
             Trunk(
-                {layer: inputs[[place], : len(text) - start] for layer, inputs in hidden.items()},
+                {layer: entry.row(place, len(text) - start) for layer, entry in entries.items()},
                 copied(cache.take(place, len(text))),
                 start,
                 len(text),
@@ -216,7 +223,7 @@ class SharedReading:
             for place, text in enumerate(texts)
         ]
 
-    def _put_starts(self, candidates: Sequence[Candidate], layer: int) -> None:
+    def _put_starts(self, candidates: Sequence[Candidate], layer: int | None) -> None:
         """Begin the cache's rows with the common beginning of all prompts, each under its candidate."""
         if not self.start:
             return
@@ -228,11 +235,12 @@ class SharedReading:
         for place, candidate in enumerate(candidates):
             self._cache.put(place, known[candidate], len(self.start))
 
-    def _read_starts(self, candidates: list[Candidate], layer: int) -> dict[Candidate, Parts]:
-        trunk = self._shared_trunk() if layer else None
-        cache, length = self.passes.cache(len(candidates)), len(self.start)
-        hidden = trunk.between(layer, 0, length).expand(len(candidates), -1, -1) if trunk else None
-        with self.passes.beginning_at(layer, hidden) if trunk else nullcontext():
+    def _read_starts(self, candidates: list[Candidate], layer: int | None) -> dict[Candidate, Parts]:
+        cache, length, beginning = self.passes.cache(len(candidates)), len(self.start), nullcontext()
+        if layer is not None:
+            entry = self._shared_trunk().between(layer, 0, length)
+            beginning = self.passes.beginning_at(layer, entry.rows(len(candidates)))
+        with beginning:
             self.passes.write(cache, [self.start] * len(candidates), candidates)
         read = {candidate: copied(cache.take(place, length)) for place, candidate in enumerate(candidates)}
         for candidate, parts in read.items():  # no eviction: in turns, none would be met again

@@ -47,9 +47,9 @@ def test_only_what_was_reached_is_counted():
 
 def test_guesses_pay_while_a_pass_waits_for_the_weights():
     drafts = [[12] * LONGEST_DRAFT]
-    assert worthwhile(drafts, SURE, free_tokens=256) == LONGEST_DRAFT
-    assert worthwhile(drafts * 2000, dict.fromkeys(ORDERS, 0.5), free_tokens=24) == 0
-    assert worthwhile([[]] * 4, SURE, free_tokens=256) == 0
+    assert worthwhile(drafts, SURE, overhead=256) == LONGEST_DRAFT
+    assert worthwhile(drafts * 2000, dict.fromkeys(ORDERS, 0.5), overhead=24) == 0
+    assert worthwhile([[]] * 4, SURE, overhead=256) == 0
     few, many = (worthwhile([[12] * 15] * n, dict.fromkeys(ORDERS, 0.8), 72) for n in (4, 128))
     assert few > many
 

@@ -99,6 +99,31 @@ def test_an_adapter_that_is_missing_is_loaded_once(told):
         Server(lacking.url).complete({"model": "L1H2"})
 
 
+def test_an_adapter_that_a_new_start_has_lost_is_loaded_again(told):
+    told_so_far, loads = iter([404, 503, 404, 200]), []
+
+    def answer(path, payload):
+        if path.endswith("load_lora_adapter"):
+            loads.append(payload["lora_name"])
+            return 200, b"Success"
+        status = next(told_so_far)
+        return completion() if status == 200 else (status, {"error": {"message": "The model does not exist."}})
+
+    Server(told(answer).url, load=lambda name: name).complete({"model": "L1H2"})
+    assert loads == ["L1H2", "L1H2"]
+
+
+def test_an_adapter_that_is_never_there_ends(told):
+    def answer(path, payload):
+        loading = path.endswith("load_lora_adapter")
+        return (200, b"Success") if loading else (404, {"error": {"message": "The model does not exist."}})
+
+    server = told(answer)
+    with pytest.raises(InputError, match=r"refused a request \(404: The model does not exist.\)"):
+        Server(server.url, load=lambda name: name).complete({"model": "L1H2"})
+    assert len(server.asked) == 11
+
+
 def test_a_server_that_may_not_load_adapters(told):
     server = told(lambda path, payload: (404, {"detail": "Not Found"}))
     with pytest.raises(InputError, match=r"does not load adapter L1H2 .* VLLM_ALLOW_RUNTIME_LORA_UPDATING=1"):

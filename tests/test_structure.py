@@ -31,6 +31,7 @@ ORDER = """
     row_sampling
     rows
     row_cache
+    layer_entries
     grouped_attention
     device_rules
     output_head

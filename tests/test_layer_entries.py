@@ -1,0 +1,102 @@
+"""What is computed once for all candidates of a question: taken where it is the same, and put in where they begin."""
+
+import pytest
+import torch
+
+from benchmarks.tiny_architectures import TINY, tiny_model
+from sprint_lmeval import layer_entries
+from sprint_lmeval.candidates import BASE, Candidate
+from sprint_lmeval.generation import Row
+from sprint_lmeval.layer_entries import Entry, padded
+from sprint_lmeval.passes import Passes
+from sprint_lmeval.pruning import head_layout, prune_heads
+from tests.test_decoding import HEADS, fast, prompts
+from tests.test_decoding import plain as plain
+from tests.test_decoding import tiny as tiny
+
+TOKENS = [3, 1, 4, 1, 5, 9, 2, 6]
+
+
+def passes_of(model) -> Passes:
+    return Passes(model, head_layout(model), 32)
+
+
+def alone(model, candidate: Candidate) -> torch.Tensor:
+    with torch.no_grad(), prune_heads(model, [candidate]):
+        return model(input_ids=torch.tensor([TOKENS]), use_cache=False).logits[0]
+
+
+@pytest.mark.parametrize("number", [0, 1])
+@pytest.mark.parametrize("shared", [True, False])
+def test_candidates_of_a_layer_begin_with_what_they_have_in_common(monkeypatch, number, shared):
+    model = tiny_model("Llama")
+    if not shared:
+        monkeypatch.setattr(layer_entries, "_counts_returned", lambda *given: None)
+    passes = passes_of(model)
+    assert passes.entries.share_heads is shared
+    entry = passes.enter(passes.cache(1), [TOKENS], [number])[number]
+    assert (entry.heads is not None) is shared
+    candidates = [Candidate(((number, head),)) for head in range(3)]
+    cache = passes.cache(3)
+    with passes.beginning_at(number, entry.between(0, 5).rows(3)):
+        passes.run(cache, [TOKENS[:5]] * 3, candidates, 1)
+    cache.lengths += 5
+    with passes.beginning_at(number, entry.between(5, 8).rows(3)):
+        logits = passes.run(cache, [TOKENS[5:]] * 3, candidates, 3)
+    for row, candidate in enumerate(candidates):
+        assert torch.allclose(logits[row], alone(model, candidate)[5:], atol=1e-5), candidate
+    written = [layer.is_initialized for layer in cache.layers]
+    assert written == [layer > number - (not shared) for layer in range(len(written))]
+    assert torch.equal(alone(model, BASE), model(input_ids=torch.tensor([TOKENS])).logits[0]), "the model is as before"
+
+
+def test_entries_of_several_layers_and_questions():
+    model = tiny_model("Llama")
+    passes = passes_of(model)
+    other = TOKENS[::-1][:5]
+    entries = passes.enter(passes.cache(2), [TOKENS, other + [0] * 3], [0, 1])
+    assert sorted(entries) == [0, 1]
+    rows = padded([entries[1].row(0, 8), entries[1].row(1, 5)], 8)
+    assert rows.hidden.shape == entries[1].hidden.shape and rows.heads.shape == entries[1].heads.shape
+    assert torch.equal(rows.hidden[0], entries[1].hidden[0])
+    assert torch.equal(rows.heads[1, :5], entries[1].heads[1, :5]) and not rows.heads[1, 5:].any()
+    assert padded([Entry(rows.hidden[:1], None)], 9).heads is None
+
+
+def test_what_the_attention_adds_behind_its_projection_is_seen(monkeypatch):
+    """BLOOM adds the residual inside its attention: only what enters the layer is shared there."""
+    model = tiny_model("Llama")
+    attention = model.model.layers[1].self_attn
+    forward = attention.forward
+
+    def more(*args, **kwargs):
+        output, *others = forward(*args, **kwargs)
+        return (output + 1, *others)
+
+    monkeypatch.setattr(attention, "forward", more)
+    assert passes_of(model).entries.share_heads is False
+
+
+def test_most_families_share_the_heads():
+    shared = {name: passes_of(tiny_model(name)).entries.share_heads for name in TINY}
+    assert shared["Qwen2"] and shared["Llama"] and shared["GPT-2"] and not shared["BLOOM"], shared
+
+
+def test_the_same_texts_without_shared_heads(tiny, plain, monkeypatch):
+    rows = [Row(prompt, c) for prompt in prompts(3) for c in (BASE, *HEADS[::2])]
+    expected = plain(rows)
+    monkeypatch.setattr(layer_entries.LayerEntries, "__init__", without_heads(layer_entries.LayerEntries.__init__))
+    assert fast(tiny, rows) == expected
+
+
+def without_heads(begin):
+    def init(self, *args):
+        begin(self, *args)
+        self.share_heads = False
+
+    return init
+
+
+def test_two_rows_of_the_last_layer_and_nothing_else(tiny, plain):
+    rows = [Row(prompt, Candidate(((3, head),))) for prompt in prompts(2) for head in (1, 5)]
+    assert fast(tiny, rows) == plain(rows)
