@@ -15,6 +15,7 @@ from transformers import PreTrainedModel
 
 from sprint_lmeval.architectures import HeadLayout, text_config
 from sprint_lmeval.candidates import BASE, Candidate
+from sprint_lmeval.layer_entries import Entry
 from sprint_lmeval.passes import Passes
 from sprint_lmeval.pruning import prune_heads
 from sprint_lmeval.rows import Settings
@@ -109,7 +110,7 @@ def _of_comparison(model: PreTrainedModel, layout: HeadLayout) -> str | None:
 
 @torch.inference_mode()
 def _largest_difference(model: PreTrainedModel, layout: HeadLayout) -> float:
-    """Read three rows in uneven steps, and once from the middle of the model; compare with each row alone."""
+    """Read three rows in uneven steps, and rows that begin at upper layers; compare with each row alone."""
     passes, last = Passes(model, layout, COMPARED_TOKENS), len(layout.layers) - 1
     candidates = [BASE, Candidate(((last, 0),)), Candidate(((last // 2, 0), (last, 0)))]
     draw = torch.Generator().manual_seed(0)
@@ -124,16 +125,19 @@ def _largest_difference(model: PreTrainedModel, layout: HeadLayout) -> float:
     begun = cache.lengths.tolist()
     logits = passes.run(cache, [row[n : n + 4] for row, n in zip(tokens, begun, strict=True)], candidates, 4)
     found += [(logits[i], alone[i][n : n + 4]) for i, n in enumerate(begun)]
-    found.append((_from_the_last_layer(passes, tokens[1], candidates[1]), alone[1][3:]))
+    for row, number in ((1, last), (2, last // 2)):
+        entry = passes.enter(passes.cache(1), [tokens[row]], [number])[number]
+        for beginning in (entry, entry._replace(heads=None)):
+            found.append((_begun_at(passes, number, beginning, tokens[row], candidates[row]), alone[row][3:]))
     spread = torch.stack(alone).std().item()
     return max((a.float() - b).abs().max().item() for a, b in found) / max(spread, 1e-9)
 
 
-def _from_the_last_layer(passes: Passes, tokens: list[int], candidate: Candidate) -> torch.Tensor:
-    last = len(passes.layers) - 1
-    entry, cache = passes.enter(passes.cache(1), [tokens], [last])[last], passes.cache(1)
-    with passes.beginning_at(last, entry.between(0, 3)):
+def _begun_at(passes: Passes, number: int, entry: Entry, tokens: list[int], candidate: Candidate) -> torch.Tensor:
+    """Read three tokens and then the others from layer `number` on; returns the logits of the others."""
+    cache, count = passes.cache(1), len(tokens)
+    with passes.entries.beginning_at(number, entry.between(0, 3)):
         passes.run(cache, [tokens[:3]], [candidate], 1)
     cache.lengths += 3
-    with passes.beginning_at(last, entry.between(3, len(tokens))):
-        return passes.run(cache, [tokens[3:]], [candidate], len(tokens) - 3)[0]
+    with passes.entries.beginning_at(number, entry.between(3, count)):
+        return passes.run(cache, [tokens[3:]], [candidate], count - 3)[0]

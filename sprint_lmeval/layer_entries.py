@@ -110,7 +110,8 @@ class LayerEntries:
             stubs[self.layers[number - 1]] = lambda *args, **kwargs: entry.hidden
         if entry.heads is not None:
             projection, others = self._projections[number], [None] * (self._counts[number] - 1)
-            stubs[self._attentions[number]] = lambda *args, **kwargs: (projection(entry.heads), *others)
+            # Some projections (GPT-2's) take no rows that share their memory, which pruning one of them would end.
+            stubs[self._attentions[number]] = lambda *args, **kwargs: (projection(entry.heads.contiguous()), *others)
         with _stubs(stubs):
             yield
 
@@ -131,27 +132,30 @@ def _counts_returned(
     model: PreTrainedModel, attentions: Sequence[nn.Module], projections: Sequence[nn.Module]
 ) -> list[int] | None:
     """Return how many things each attention returns; None where the first is not its projection's output."""
-    given: dict[nn.Module, list] = {module: [] for module in (*attentions, *projections)}
-    hooks = [
-        module.register_forward_hook(lambda module, inputs, output: given[module].append((inputs, output)))
-        for module in given
-    ]
+    projected: dict[nn.Module, list[torch.Tensor]] = {module: [] for module in projections}
+    returned: dict[nn.Module, list[object]] = {module: [] for module in attentions}
+
+    def keep_projected(module: nn.Module, inputs: tuple, output: torch.Tensor) -> None:
+        if inputs and inputs[0].ndim == 3:
+            projected[module].append(output.clone())  # it may be changed in place
+
+    hooks = [module.register_forward_hook(keep_projected) for module in projections]
+    for module in attentions:
+        hooks.append(module.register_forward_hook(lambda module, _, output: returned[module].append(output)))
     try:
         with torch.compiler.set_stance("force_eager"):
             model(input_ids=torch.tensor([[1, 0]], device=model.device), use_cache=False)
     finally:
         for hook in hooks:
             hook.remove()
-    counts = [_count(given[a], given[p]) for a, p in zip(attentions, projections, strict=True)]
+    counts = [_count(returned[a], projected[p]) for a, p in zip(attentions, projections, strict=True)]
     return counts if all(counts) else None
 
 
-def _count(attention: list, projection: list) -> int:
-    if len(attention) != 1 or len(projection) != 1:
+def _count(returned: list[object], projected: list[torch.Tensor]) -> int:
+    if len(returned) != 1 or len(projected) != 1 or not isinstance(returned[0], tuple):
         return 0
-    (_, returned), (inputs, projected) = attention[0], projection[0]
-    plain = isinstance(returned, tuple) and len(inputs) == 1 and inputs[0].ndim == 3
-    return len(returned) if plain and torch.equal(returned[0], projected) else 0
+    return len(returned[0]) if torch.equal(returned[0][0], projected[0]) else 0
 
 
 def _same(*args, **kwargs) -> torch.Tensor:

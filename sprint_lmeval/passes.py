@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, suppress
+from contextlib import suppress
 
 import torch
 from transformers import PreTrainedModel
@@ -90,10 +90,6 @@ class Passes:
         with self.entries.kept(numbers) as entries, suppress(Written):
             self._forward(cache, tokens, [BASE] * len(tokens), 1)
         return entries
-
-    def beginning_at(self, number: int, entry: Entry) -> AbstractContextManager[None]:
-        """Within the block, passes begin at layer `number` with an entry of as many rows and tokens."""
-        return self.entries.beginning_at(number, entry)
 
     @torch.inference_mode()
     def _forward(self, cache: RowCache, tokens, candidates, logits: int) -> torch.Tensor:

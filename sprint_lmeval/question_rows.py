@@ -21,11 +21,11 @@ SMALL_GROUP = 8  # rows of neighbouring layers are read together until there are
 
 @dataclass(eq=False)
 class Trunk:
-    """Unpruned computation of some tokens: the entries of the layers that are asked for, and the caches below them.
+    """Unpruned computation of some tokens: the entries of the layers that are asked for, keys and values up to there.
 
     Attributes:
         entries: layer -> of one row, from place `start` on.
-        parts: keys and values of all tokens from place 0 on, per layer; None above.
+        parts: keys and values of all tokens from place 0 on, per layer; None above the last entry.
         start: place of the first token of the entries.
         until: place behind the last token.
     """
@@ -38,6 +38,10 @@ class Trunk:
     def between(self, layer: int, read: int, until: int) -> Entry:
         """Return the layer's entry for the tokens from `read` to `until`."""
         return self.entries[layer].between(read - self.start, until - self.start)
+
+    def keep(self, layers: Collection[int]) -> None:
+        """Let go of the entries of other layers."""
+        self.entries = {layer: entry for layer, entry in self.entries.items() if layer in layers}
 
 
 @dataclass(eq=False)

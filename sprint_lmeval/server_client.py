@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from http.client import HTTPException
 from itertools import islice
 from queue import SimpleQueue
@@ -63,10 +64,11 @@ class Server:
     _loading: threading.Lock = field(default_factory=threading.Lock)
     _stop: threading.Event = field(default_factory=threading.Event)
 
-    def models(self) -> list[dict]:
-        """Return the models and adapters that it lists. InputError where nothing answers."""
+    def models(self, waiting: bool = False) -> list[dict]:
+        """Return the models and adapters that it lists. InputError where nothing answers, at once or after waiting."""
         try:
-            status, reply = self._call("GET", "models")
+            call = partial(self._call, "GET", "models")
+            status, reply = self._waiting(call) if waiting else call()
         except Away as error:
             raise InputError(f"no server answers at {self.url} ({error}): start it, or correct base_url=") from None
         listed = reply.get("data")
@@ -90,6 +92,7 @@ class Server:
                 return self._choice(reply)
             said = _message(reply)
             if status == 404 and loads < LOADS_TRIED:
+                self._stop.wait(PAUSE_S[0] * min(loads, 1))
                 self.load_adapter(payload["model"], said)
                 loads += 1
             elif status >= 500 and crashes < CRASHES_TRIED:
@@ -118,7 +121,7 @@ class Server:
             payload = {"lora_name": name, "lora_path": self.load(name)}
             status, reply = self._waiting(lambda: self._call("POST", "load_lora_adapter", payload))
         if status != 200 and "already been loaded" in _message(reply):
-            self.check_adapters({name: payload["lora_path"]}, self.models())
+            self.check_adapters({name: payload["lora_path"]}, self.models(waiting=True))
         elif status != 200:
             raise InputError(f"the server at {self.url} does not load adapter {name} ({_message(reply)}): {ways}")
 

@@ -67,6 +67,9 @@ class SharedReading:
         widest = self._widest(groups)
         for first in range(0, len(rows), widest):
             yield from self._read_together(rows[first : first + widest], layer)
+        for question, _ in groups:
+            if question.trunk:
+                question.trunk.keep(self._layers_of(question))
 
     def fits_together(self, groups: Sequence[Group]) -> bool:
         """Return whether the groups begin at the same layer and are not too much for one pass."""
@@ -97,11 +100,12 @@ class SharedReading:
         return max(1, min(rules.pass_tokens // tokens, fitting))
 
     def _read_together(self, active: list[ActiveRow], layer: int | None) -> Iterator[tuple[ActiveRow, Parts]]:
-        cache, self.shared_layers = self._cache, self._shared_layers(layer)
+        cache, entries = self._cache, self.passes.entries
+        self.shared_layers = 0 if layer is None else layer + entries.share_heads
         cache.begin_anew(len(active), max(_places(row.question) for row in active))
         texts = {row.question: row.question.prompt + row.question.lead for row in active}
         if layer is not None:
-            self._begin_trunks(texts)
+            self._begin_trunks(texts, layer)
         self._begin_prompts(active, layer)
         piece = self._first_piece(len(active), max(len(row.question.prompt) for row in active))
         while active:
@@ -163,13 +167,14 @@ class SharedReading:
     def _layer(self, rows: Sequence[Row]) -> int:
         return min(self.last, *map(first_pruned, rows))
 
-    def _layer_of(self, question: Question, rows: Sequence[Row]) -> int | None:
-        """Return the layer at which these rows begin on their own; None where a trunk would serve nobody else."""
-        return None if question.trunk is None and len(rows) == 1 else self._layer(rows)
+    def _layers_of(self, question: Question) -> set[int]:
+        """Return where the question's rows that wait begin on their own."""
+        return {self._layer([row]) for row in question.rows}
 
-    def _shared_layers(self, layer: int | None) -> int:
-        """Return how many layers have the trunk's keys and values."""
-        return 0 if layer is None else layer + self.passes.entries.share_heads
+    def _layer_of(self, question: Question, rows: Sequence[Row]) -> int | None:
+        """Return the layer at which these rows begin on their own; None where a trunk would serve nobody."""
+        layer, alone = self._layer(rows), question.trunk is None and len(rows) == 1
+        return None if alone or not (layer or self.passes.entries.share_heads) else layer
 
     def _beginning(
         self, rows: list[ActiveRow], layer: int | None, read: list[int], until: list[int], width: int
@@ -179,7 +184,7 @@ class SharedReading:
         trunks = [row.question.trunk for row in rows]
         entries = [trunk.between(layer, a, b) for trunk, a, b in zip(trunks, read, until, strict=True)]
         one = len(set(map(id, trunks))) == 1
-        return self.passes.beginning_at(layer, entries[0].rows(len(rows)) if one else padded(entries, width))
+        return self.passes.entries.beginning_at(layer, entries[0].rows(len(rows)) if one else padded(entries, width))
 
     def _parts(self, place: int, row: ActiveRow) -> Parts:
         """Return the row's keys and values: its own layers, and the trunk's below."""
@@ -190,38 +195,38 @@ class SharedReading:
 
     # ---- what is read once ----
 
-    def _begin_trunks(self, texts: dict[Question, list[int]]) -> None:
-        """Compute the trunks of questions that have none of their whole text so far, together."""
+    def _begin_trunks(self, texts: dict[Question, list[int]], layer: int) -> None:
+        """Compute the trunks of questions that have none of their whole text so far, together, as far as needed."""
         missing = [q for q, text in texts.items() if q.trunk is None or q.trunk.until < len(text)]
         if not missing:
             return
         before = self._shared_trunk() if self.start else None
-        for question, trunk in zip(missing, self._trunks([texts[q] for q in missing], before), strict=True):
+        layers = sorted({layer}.union(*map(self._layers_of, missing)))
+        trunks = self._trunks([texts[q] for q in missing], layers, before)
+        for question, trunk in zip(missing, trunks, strict=True):
             question.trunk = trunk
 
     def _shared_trunk(self) -> Trunk:
         if self._start_trunk is None:
-            (self._start_trunk,) = self._trunks([self.start], None)
+            (self._start_trunk,) = self._trunks([self.start], self._layers, None)
         return self._start_trunk
 
-    def _trunks(self, texts: list[list[int]], before: Trunk | None) -> list[Trunk]:
+    def _trunks(self, texts: list[list[int]], layers: list[int], before: Trunk | None) -> list[Trunk]:
         cache, start = self.passes.cache(len(texts)), before.until if before else 0
         longest = max(map(len, texts))
         if before:
+            above = self.last - layers[-1]
             for place in range(len(texts)):
-                cache.put(place, before.parts, start)
+                cache.put(place, before.parts[: layers[-1] + 1] + [None] * above, start)
         tokens = [text[start:] + [0] * (longest - len(text)) for text in texts]
-        entries = self.passes.enter(cache, tokens, self._layers)
+        entries = self.passes.enter(cache, tokens, layers)
         self._trunk_bytes_per_place = cache.bytes_per_place
-        return [
-            Trunk(
-                {layer: entry.row(place, len(text) - start) for layer, entry in entries.items()},
-                copied(cache.take(place, len(text))),
-                start,
-                len(text),
-            )
-            for place, text in enumerate(texts)
-        ]
+        trunks = [Trunk({}, copied(cache.take(n, len(text))), start, len(text)) for n, text in enumerate(texts)]
+        for layer in layers:
+            entry = entries.pop(layer)
+            for place, trunk in enumerate(trunks):
+                trunk.entries[layer] = entry.row(place, trunk.until - start)
+        return trunks
 
     def _put_starts(self, candidates: Sequence[Candidate], layer: int | None) -> None:
         """Begin the cache's rows with the common beginning of all prompts, each under its candidate."""
@@ -239,7 +244,7 @@ class SharedReading:
         cache, length, beginning = self.passes.cache(len(candidates)), len(self.start), nullcontext()
         if layer is not None:
             entry = self._shared_trunk().between(layer, 0, length)
-            beginning = self.passes.beginning_at(layer, entry.rows(len(candidates)))
+            beginning = self.passes.entries.beginning_at(layer, entry.rows(len(candidates)))
         with beginning:
             self.passes.write(cache, [self.start] * len(candidates), candidates)
         read = {candidate: copied(cache.take(place, length)) for place, candidate in enumerate(candidates)}

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from benchmarks.tiny_architectures import TINY, tiny_model
-from sprint_lmeval import layer_entries
+from sprint_lmeval import generation, layer_entries
 from sprint_lmeval.candidates import BASE, Candidate
 from sprint_lmeval.generation import Row
 from sprint_lmeval.layer_entries import Entry, padded
@@ -13,6 +13,7 @@ from sprint_lmeval.pruning import head_layout, prune_heads
 from tests.test_decoding import HEADS, fast, prompts
 from tests.test_decoding import plain as plain
 from tests.test_decoding import tiny as tiny
+from tests.test_generation_families import tokenizer as tokenizer
 
 TOKENS = [3, 1, 4, 1, 5, 9, 2, 6]
 
@@ -26,28 +27,51 @@ def alone(model, candidate: Candidate) -> torch.Tensor:
         return model(input_ids=torch.tensor([TOKENS]), use_cache=False).logits[0]
 
 
+@pytest.mark.parametrize("name", ["Llama", "GPT-2"])
 @pytest.mark.parametrize("number", [0, 1])
 @pytest.mark.parametrize("shared", [True, False])
-def test_candidates_of_a_layer_begin_with_what_they_have_in_common(monkeypatch, number, shared):
-    model = tiny_model("Llama")
+def test_candidates_of_a_layer_begin_with_what_they_have_in_common(monkeypatch, name, number, shared):
+    model = tiny_model(name)
+    above = Candidate(((number + 1, 0),))
+    candidates = [*(Candidate(((number, head),)) for head in range(3)), BASE, above]
+    expected = {candidate: alone(model, candidate) for candidate in candidates}
     if not shared:
         monkeypatch.setattr(layer_entries, "_counts_returned", lambda *given: None)
     passes = passes_of(model)
     assert passes.entries.share_heads is shared
     entry = passes.enter(passes.cache(1), [TOKENS], [number])[number]
     assert (entry.heads is not None) is shared
-    candidates = [Candidate(((number, head),)) for head in range(3)]
-    cache = passes.cache(3)
-    with passes.beginning_at(number, entry.between(0, 5).rows(3)):
-        passes.run(cache, [TOKENS[:5]] * 3, candidates, 1)
-    cache.lengths += 5
-    with passes.beginning_at(number, entry.between(5, 8).rows(3)):
-        logits = passes.run(cache, [TOKENS[5:]] * 3, candidates, 3)
-    for row, candidate in enumerate(candidates):
-        assert torch.allclose(logits[row], alone(model, candidate)[5:], atol=1e-5), candidate
-    written = [layer.is_initialized for layer in cache.layers]
-    assert written == [layer > number - (not shared) for layer in range(len(written))]
-    assert torch.equal(alone(model, BASE), model(input_ids=torch.tensor([TOKENS])).logits[0]), "the model is as before"
+    for together in (candidates, [BASE, above, BASE]):  # with and without one that prunes this layer
+        count = len(together)
+        cache = passes.cache(count)
+        with passes.entries.beginning_at(number, entry.between(0, 5).rows(count)):
+            passes.run(cache, [TOKENS[:5]] * count, together, 1)
+        cache.lengths += 5
+        with passes.entries.beginning_at(number, entry.between(5, 8).rows(count)):
+            logits = passes.run(cache, [TOKENS[5:]] * count, together, 3)
+        for row, candidate in enumerate(together):
+            assert torch.allclose(logits[row], expected[candidate][5:], atol=1e-5), candidate
+        written = [layer.is_initialized for layer in cache.layers]
+        assert written == [layer > number - (not shared) for layer in range(len(written))]
+    assert torch.equal(alone(model, BASE), expected[BASE])
+    assert untouched(model)
+
+
+def untouched(model) -> bool:
+    """Return whether no stub and no hook is left."""
+    modules = list(model.modules())
+    hooks = [hook for module in modules for hook in (*module._forward_hooks, *module._forward_pre_hooks)]
+    return not hooks and not any("forward" in module.__dict__ for module in modules)
+
+
+def test_an_error_leaves_the_model_as_it_was():
+    model = tiny_model("Llama")
+    entries = passes_of(model).entries
+    with pytest.raises(ZeroDivisionError), entries.kept([0, 1]):
+        1 / 0  # noqa: B018
+    with pytest.raises(ZeroDivisionError), entries.beginning_at(1, Entry(torch.zeros(1, 1, 1), torch.zeros(1, 1, 1))):
+        1 / 0  # noqa: B018
+    assert untouched(model)
 
 
 def test_entries_of_several_layers_and_questions():
@@ -63,7 +87,8 @@ def test_entries_of_several_layers_and_questions():
     assert padded([Entry(rows.hidden[:1], None)], 9).heads is None
 
 
-def test_what_the_attention_adds_behind_its_projection_is_seen(monkeypatch):
+@pytest.mark.parametrize("in_place", [True, False])
+def test_what_the_attention_adds_behind_its_projection_is_seen(monkeypatch, in_place):
     """BLOOM adds the residual inside its attention: only what enters the layer is shared there."""
     model = tiny_model("Llama")
     attention = model.model.layers[1].self_attn
@@ -71,15 +96,32 @@ def test_what_the_attention_adds_behind_its_projection_is_seen(monkeypatch):
 
     def more(*args, **kwargs):
         output, *others = forward(*args, **kwargs)
-        return (output + 1, *others)
+        return (output.add_(1) if in_place else output + 1, *others)
 
     monkeypatch.setattr(attention, "forward", more)
     assert passes_of(model).entries.share_heads is False
 
 
-def test_most_families_share_the_heads():
+def test_all_families_but_these_share_the_heads():
     shared = {name: passes_of(tiny_model(name)).entries.share_heads for name in TINY}
-    assert shared["Qwen2"] and shared["Llama"] and shared["GPT-2"] and not shared["BLOOM"], shared
+    assert {name for name, shares in shared.items() if not shares} == {"BLOOM"}
+
+
+@pytest.mark.parametrize("name", ["GPT-2", "BLOOM", "GPT-NeoX", "Phi-3"])
+@pytest.mark.parametrize("layers", ["two", "one head of each", "last"])
+def test_other_families_write_what_generate_writes(name, layers, monkeypatch, tokenizer):
+    model = tiny_model(name)
+    heads = [layer.heads for layer in head_layout(model).layers]
+    last = len(heads) - 1
+    candidates = {
+        "two": [BASE, Candidate(((0, 1),))],
+        "one head of each": [BASE, *(Candidate(((layer, 0),)) for layer in range(len(heads))), Candidate(((1, 1),))],
+        "last": [Candidate(((last, head),)) for head in range(min(heads))],
+    }[layers]
+    rows = [Row(prompt, c) for prompt in ("w1 w2 w3 w4 w5", "w7 w8", "w9 w10 w11") for c in candidates]
+    found = fast((model, tokenizer), rows, max_new_tokens=12)
+    monkeypatch.setattr(generation, "obstacle", lambda *args: "to compare with")
+    assert found == fast((model, tokenizer), rows, max_new_tokens=12)
 
 
 def test_the_same_texts_without_shared_heads(tiny, plain, monkeypatch):
