@@ -237,12 +237,14 @@ def report(options: argparse.Namespace, runs: dict[str, list[dict]]) -> str:
     lines = [
         f"{Path(options.model).name}, {options.dtype}: {rows} rows of {options.questions} questions, median of {times}",
         "",
-        "| way | rows | seconds | new tokens/s | of prefill rate | peak memory, MB | texts other than A |",
+        "| way | rows | seconds (least to most) | new tokens/s | of prefill rate | peak memory, MB | texts other than A |",
         "|---|---|---|---|---|---|---|",
     ]
     for way in memory:
         share = f"{rate[way] / rate['prefill']:.0%}" if "prefill" in rate else ""
-        cells = (runs[way][0]["rows"], f"{seconds[way]:.1f}", f"{rate[way]:.0f}", share, f"{memory[way] / 1e6:.0f}")
+        each = sorted(run["seconds"] for run in runs[way])
+        spread = f"{seconds[way]:.1f} ({each[0]:.1f} to {each[-1]:.1f})"
+        cells = (runs[way][0]["rows"], spread, f"{rate[way]:.0f}", share, f"{memory[way] / 1e6:.0f}")
         lines.append(f"| {way} | {' | '.join(map(str, cells))} | {other_texts(runs, way)} |")
     if "prefill" in rate:
         lines.append(f"| prefill | | | {rate['prefill']:.0f} | 100% | | |")

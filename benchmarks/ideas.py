@@ -68,6 +68,12 @@ def without_drafts() -> None:
     Pool._drafts = lambda pool: [([], [])] * len(pool.active)
 
 
+def without_the_price_of_keys() -> None:
+    from sprint_lmeval.device_rules import DeviceRules
+
+    DeviceRules.overhead = lambda rules, read_bytes: rules.free_tokens
+
+
 def without_leading_answers() -> None:
     from sprint_lmeval.question_rows import Question
 
@@ -128,6 +134,7 @@ def without_releasing_memory() -> None:
 
 IDEAS = {
     "drafts from siblings": without_drafts,
+    "more guesses where keys and values take longer to read": without_the_price_of_keys,
     "a leading answer that others read along": without_leading_answers,
     "lower layers computed once": without_shared_layers,
     "heads of the pruned layer computed once": without_shared_heads,
