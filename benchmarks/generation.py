@@ -237,7 +237,7 @@ def report(options: argparse.Namespace, runs: dict[str, list[dict]]) -> str:
     lines = [
         f"{Path(options.model).name}, {options.dtype}: {rows} rows of {options.questions} questions, median of {times}",
         "",
-        "| way | rows | seconds (least to most) | new tokens/s | of prefill rate | peak memory, MB | texts other than A |",
+        "| way | rows | seconds (range) | new tokens/s | of prefill rate | peak memory, MB | texts other than A |",
         "|---|---|---|---|---|---|---|",
     ]
     for way in memory:
