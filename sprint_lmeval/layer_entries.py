@@ -110,7 +110,7 @@ class LayerEntries:
             stubs[self.layers[number - 1]] = lambda *args, **kwargs: entry.hidden
         if entry.heads is not None:
             projection, others = self._projections[number], [None] * (self._counts[number] - 1)
-            # GPT-2's projection refuses rows that share their memory; where one of them is pruned, that has copied them.
+            # GPT-2's projection refuses rows that share memory; where one of them is pruned, that has copied them.
             stubs[self._attentions[number]] = lambda *args, **kwargs: (projection(entry.heads.contiguous()), *others)
         with _stubs(stubs):
             yield
