@@ -15,9 +15,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from sprint_lmeval.adapters import AdapterMaker, make_adapters
+from sprint_lmeval.adapters.maker import AdapterMaker, make_adapters
 from sprint_lmeval.candidates import Candidate
-from sprint_lmeval.fingerprint import weight_files
+from sprint_lmeval.checkpoints.fingerprint import weight_files
 
 
 def main() -> None:

@@ -14,8 +14,8 @@ import time
 from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
 
-from sprint_lmeval.hf import HFPrunedBestOfN
-from sprint_lmeval.pretrained import resolve_pretrained
+from sprint_lmeval.checkpoints.pretrained import resolve_pretrained
+from sprint_lmeval.models.hf import HFPrunedBestOfN
 from sprint_lmeval.tiny.problems import problems
 
 

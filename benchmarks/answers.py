@@ -9,8 +9,8 @@ import statistics
 import time
 from collections.abc import Callable
 
-from sprint_lmeval.answer_pool import pool
-from sprint_lmeval.answers import judge_many
+from sprint_lmeval.answers.verdicts import judge_many
+from sprint_lmeval.answers.worker_pool import pool
 
 QUESTIONS = 40
 RESPONSES = 16

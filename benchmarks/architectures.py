@@ -14,9 +14,9 @@ import transformers
 from torch import nn
 
 from benchmarks.tiny_architectures import TINY, tiny_model
-from sprint_lmeval.architectures import HeadLayout, head_layout, text_config
 from sprint_lmeval.candidates import Candidate
-from sprint_lmeval.self_test import SelfTest, compare
+from sprint_lmeval.pruning.heads import HeadLayout, head_layout, text_config
+from sprint_lmeval.pruning.self_test import SelfTest, compare
 
 ROWS = 14  # candidates in one batch; an unpruned row stands before and after them
 

@@ -106,8 +106,8 @@ def measured(options: argparse.Namespace) -> dict:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    from sprint_lmeval.pretrained import resolve_pretrained
-    from sprint_lmeval.rows import Row, Settings
+    from sprint_lmeval.checkpoints.pretrained import resolve_pretrained
+    from sprint_lmeval.generation.rows import Row, Settings
 
     folder = resolve_pretrained(options.model)
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, options.dtype)).eval()
@@ -134,7 +134,7 @@ def measured(options: argparse.Namespace) -> dict:
 
 
 def prompts_of(options: argparse.Namespace, tokenizer) -> list[str]:
-    from sprint_lmeval.fewshot import gsm8k_examples
+    from sprint_lmeval.passn.fewshot import gsm8k_examples
     from sprint_lmeval.tiny.problems import problems
 
     if options.task == "tiny":
@@ -154,7 +154,7 @@ def prompts_of(options: argparse.Namespace, tokenizer) -> list[str]:
 
 def candidates_of(options: argparse.Namespace, model) -> list:
     from sprint_lmeval.candidates import BASE, Candidate
-    from sprint_lmeval.pruning import head_layout
+    from sprint_lmeval.pruning.hooks import head_layout
 
     heads = [layer.heads for layer in head_layout(model).layers]
     layers = range(len(heads)) if options.layers == "all" else [int(layer) for layer in options.layers.split(",")]
@@ -165,7 +165,7 @@ def candidates_of(options: argparse.Namespace, model) -> list:
 
 
 def ours(model, tokenizer, rows, settings):
-    from sprint_lmeval.generation import generate
+    from sprint_lmeval.generation.decode import generate
 
     yield from generate(model, tokenizer, rows, settings)
 
@@ -184,8 +184,8 @@ def mixed_batches(model, tokenizer, rows, settings):
 
 def through_generate(model, tokenizer, rows, settings, batch_size: int):
     """Decode batches that wait for their longest row."""
-    from sprint_lmeval import plain_generation
-    from sprint_lmeval.pruning import head_layout
+    from sprint_lmeval.generation import fallback as plain_generation
+    from sprint_lmeval.pruning.hooks import head_layout
 
     plain_generation.SPAN = settings.max_new_tokens  # one span: nobody leaves a batch
     layout = head_layout(model)

@@ -63,62 +63,62 @@ def table(runs: dict[str, list[dict]]) -> str:
 
 
 def without_drafts() -> None:
-    from sprint_lmeval.decoding import Pool
+    from sprint_lmeval.generation.fast.scheduler import Pool
 
     Pool._drafts = lambda pool: [([], [])] * len(pool.active)
 
 
 def without_the_price_of_keys() -> None:
-    from sprint_lmeval.device_rules import DeviceRules
+    from sprint_lmeval.generation.fast.device_limits import DeviceRules
 
     DeviceRules.overhead = lambda rules, read_bytes: rules.free_tokens
 
 
 def without_leading_answers() -> None:
-    from sprint_lmeval.question_rows import Question
+    from sprint_lmeval.generation.fast.in_flight import Question
 
     Question.first_group = Question.next_group
 
 
 def without_shared_layers() -> None:
-    from sprint_lmeval.shared_reading import SharedReading
+    from sprint_lmeval.generation.fast.shared_prefill import SharedReading
 
     SharedReading._layer_of = lambda reading, question, rows: None
 
 
 def without_shared_heads() -> None:
-    from sprint_lmeval import layer_entries
+    from sprint_lmeval.generation.fast import shared_layers as layer_entries
 
     layer_entries._counts_returned = lambda *given: None
 
 
 def without_shared_passes() -> None:
-    from sprint_lmeval.shared_reading import SharedReading
+    from sprint_lmeval.generation.fast.shared_prefill import SharedReading
 
     SharedReading.fits_together = lambda reading, groups: len(groups) == 1
 
 
 def without_refilling() -> None:
-    from sprint_lmeval.decoding import Pool
+    from sprint_lmeval.generation.fast.scheduler import Pool
 
     filled = Pool._filled
     Pool._filled = lambda pool: iter(()) if pool.active else filled(pool)
 
 
 def without_waiting_aside() -> None:
-    from sprint_lmeval.decoding import Pool
+    from sprint_lmeval.generation.fast.scheduler import Pool
 
     Pool._may_go_aside = lambda pool, rows: False
 
 
 def without_pieces_of_the_head() -> None:
-    from sprint_lmeval.passes import Passes
+    from sprint_lmeval.generation.fast.forward import Passes
 
     Passes.head = lambda passes: None
 
 
 def without_grouped_attention() -> None:
-    from sprint_lmeval import passes
+    from sprint_lmeval.generation.fast import forward as passes
 
     passes.grouped = lambda model: nullcontext()
 
@@ -127,7 +127,7 @@ def without_releasing_memory() -> None:
     import os
 
     os.environ |= {"LRU_CACHE_CAPACITY": "1024", "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "1024"}
-    from sprint_lmeval import passes
+    from sprint_lmeval.generation.fast import forward as passes
 
     passes.release_free_memory = lambda: None
 

@@ -15,9 +15,9 @@ import torch
 import transformers
 from torch import nn
 
-from sprint_lmeval.architectures import HeadLayout, head_layout
 from sprint_lmeval.candidates import Candidate
-from sprint_lmeval.pruning import prune_heads
+from sprint_lmeval.pruning.heads import HeadLayout, head_layout
+from sprint_lmeval.pruning.hooks import prune_heads
 from sprint_lmeval.tiny import MODEL_FOLDER
 
 

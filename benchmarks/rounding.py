@@ -21,9 +21,9 @@ from tqdm import tqdm
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from benchmarks.generation import candidates_of, prompts_of
-from sprint_lmeval.pretrained import resolve_pretrained
-from sprint_lmeval.pruning import prune_heads
-from sprint_lmeval.rows import end_token_ids
+from sprint_lmeval.checkpoints.pretrained import resolve_pretrained
+from sprint_lmeval.generation.rows import end_token_ids
+from sprint_lmeval.pruning.hooks import prune_heads
 
 COMPARED = ("A", "B", "ours")
 

@@ -23,11 +23,11 @@ from tqdm import tqdm
 from transformers import PreTrainedTokenizerFast
 
 from benchmarks.tiny_architectures import TINY, tiny_model
-from sprint_lmeval import generation
 from sprint_lmeval.candidates import BASE, Candidate
-from sprint_lmeval.device_rules import DeviceRules
-from sprint_lmeval.generation import Response, Row, Settings, generate
-from sprint_lmeval.pruning import head_layout, prune_heads
+from sprint_lmeval.generation import decode as generation
+from sprint_lmeval.generation.decode import Response, Row, Settings, generate
+from sprint_lmeval.generation.fast.device_limits import DeviceRules
+from sprint_lmeval.pruning.hooks import head_layout, prune_heads
 
 TIE = 1e-4
 LONGEST = 128  # tokens that the shortest of these models take

@@ -45,9 +45,9 @@ def main() -> None:
 
 def adapters(options, folder: Path) -> dict:
     """Write adapters of heads spread over the layers; returns vLLM's arguments and the folders."""
-    from sprint_lmeval.adapter_cache import AdapterCache
-    from sprint_lmeval.adapters import AdapterMaker
-    from sprint_lmeval.strategies import spread_candidates
+    from sprint_lmeval.adapters.cache import AdapterCache
+    from sprint_lmeval.adapters.maker import AdapterMaker
+    from sprint_lmeval.strategies.head_lists import spread_candidates
 
     maker = AdapterMaker(options.model)
     heads = spread_candidates([layer.heads for layer in maker.layout.layers])[: options.heads]
@@ -63,7 +63,7 @@ def measured(options, lora: dict | None) -> dict[str, float]:
     from vllm import LLM
     from vllm.lora.request import LoRARequest
 
-    from sprint_lmeval.pretrained import resolve_pretrained
+    from sprint_lmeval.checkpoints.pretrained import resolve_pretrained
 
     engine = LLM(
         model=resolve_pretrained(options.model),

@@ -20,8 +20,8 @@ sys.path.insert(0, str(ROOT / HERE / "sprint"))
 from tables import Study  # noqa: E402
 
 from sprint_lmeval.report.readme import Report, candidates_text, leaderboard_table  # noqa: E402
-from sprint_lmeval.report.report_command import write_report  # noqa: E402
-from sprint_lmeval.report.runs import read_runs  # noqa: E402
+from sprint_lmeval.report.write import write_report  # noqa: E402
+from sprint_lmeval.runs.run import read_runs  # noqa: E402
 
 FOLDER, TRIAL = HERE / "report", HERE / "report.trial"
 START, END = "<!-- made by results/build.py -->", "<!-- end -->"

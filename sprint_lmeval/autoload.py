@@ -13,9 +13,9 @@ import os
 import sys
 
 MODELS = {
-    "hf-pruned-bon": "sprint_lmeval.hf:HFPrunedBestOfN",
-    "vllm-pruned-bon": "sprint_lmeval.vllm:VLLMPrunedBestOfN",
-    "server-pruned-bon": "sprint_lmeval.server:ServerPrunedBestOfN",
+    "hf-pruned-bon": "sprint_lmeval.models.hf:HFPrunedBestOfN",
+    "vllm-pruned-bon": "sprint_lmeval.models.engines.vllm:VLLMPrunedBestOfN",
+    "server-pruned-bon": "sprint_lmeval.models.engines.server:ServerPrunedBestOfN",
 }
 SWITCH = "SPRINT_LMEVAL_AUTOLOAD"
 

@@ -6,9 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from environments import OURS, REPOSITORY, environment_in_use
 
 from sprint_lmeval import autoload
+from tests.shared.environments import OURS, REPOSITORY, environment_in_use
 
 # A head that no model has: the sentence about it shows that our model was found, before any weights are loaded.
 EVALUATE = ["--model", "hf-pruned-bon", "--model_args", "pretrained=tiny,head_masks=L99H0", "--tasks", "tiny_passn"]

@@ -5,11 +5,12 @@ import sysconfig
 from pathlib import Path
 
 import pytest
-from environments import REPOSITORY, environment_in_use
 
 from sprint_lmeval import cli
+from sprint_lmeval.commands import run
 from sprint_lmeval.errors import InputError
-from sprint_lmeval.run_command import set_repeats
+from sprint_lmeval.harness.patches import set_repeats
+from tests.shared.environments import REPOSITORY, environment_in_use
 
 TINY = ["--model", "hf-pruned-bon", "--model_args", "pretrained=tiny", "--tasks", "tiny_passn"]
 
@@ -35,7 +36,7 @@ SPLITS = [
 
 @pytest.mark.parametrize(("arguments", "ours", "harness"), SPLITS)
 def test_only_our_options_are_taken_out(arguments, ours, harness):
-    assert cli.split_run_options(arguments) == (ours, harness)
+    assert run.split_run_options(arguments) == (ours, harness)
 
 
 MISTAKES = [

@@ -7,9 +7,9 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from environments import OURS, REPOSITORY, fresh_environment, pip
 
 from sprint_lmeval import __version__
+from tests.shared.environments import OURS, REPOSITORY, fresh_environment, pip
 
 EVALUATE = ["--model", "hf-pruned-bon", "--model_args", "pretrained=tiny", "--tasks", "tiny_passn", "--limit", "2"]
 QUICK = ["--batch_size", "32", "--gen_kwargs", "max_gen_toks=16"]
@@ -64,7 +64,7 @@ def test_it_is_small(wheel):
 def test_entry_points_name_our_class(wheel):
     with zipfile.ZipFile(wheel) as opened:
         entry_points = opened.read(f"sprint_lmeval-{__version__}.dist-info/entry_points.txt").decode()
-    assert "[lm_eval.models]\nhf-pruned-bon = sprint_lmeval.hf:HFPrunedBestOfN" in entry_points
+    assert "[lm_eval.models]\nhf-pruned-bon = sprint_lmeval.models.hf:HFPrunedBestOfN" in entry_points
     assert "sprint-lmeval = sprint_lmeval.cli:main" in entry_points
 
 

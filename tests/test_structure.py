@@ -1,144 +1,53 @@
-"""The way of the data shows in the imports: each module imports only modules that stand above it in this list."""
+"""The way of the data shows in the imports: each package imports only the packages that its line of the table names."""
 
 import ast
 from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).resolve().parents[1] / "sprint_lmeval"
-# From the bottom up; a new module takes its place here.
-ORDER = """
-    sprint_lmeval
-    errors
-    autoload
-    candidates
-    encoder
-    training
-    set_cover
-    method
-    question_features
-    forest
-    coverage
-    methods
-    selector_card
-    selector_folder
-    selector
-    architectures
-    pruning
-    self_test
-    strategies
-    stopping
-    row_sampling
-    rows
-    row_cache
-    layer_entries
-    grouped_attention
-    device_rules
-    output_head
-    passes
-    drafts
-    question_rows
-    token_choice
-    shared_reading
-    decoding
-    fast_way
-    plain_generation
-    generation
-    response_text
-    numerals
-    extraction
-    plain_answers
-    grading
-    answer_worker
-    answer_pool
-    answers
-    metrics
-    tiny
-    tiny.families
-    tiny.problems
-    tiny.train
-    fewshot
-    documents
-    passn_task
-    questions
-    outcome_files
-    outcome_samples
-    outcomes
-    report
-    report.statistics
-    report.text
-    report.lines
-    report.samples
-    report.facts
-    report.result_files
-    report.runs
-    report.comparable
-    report.rates
-    report.scores
-    report.leaderboard
-    report.figures
-    report.curves
-    report.heads
-    report.head_figures
-    report.readme
-    report.baseline
-    report.gate_metrics
-    report.gate_text
-    report.gate
-    report.page_math
-    report.page_texts
-    report.page_data
-    report.page
-    report.report_command
-    pretrained
-    fingerprint
-    adapter_files
-    adapters
-    store
-    kept_judgements
-    hf_record
-    selector_strategy
-    training_matrix
-    train_selector
-    hf_arguments
-    hf_settings
-    store_keys
-    stored_rows
-    lazy_weights
-    hf_checks
-    hf_requests
-    best_of_n
-    hf
-    adapter_cache
-    adapter_test
-    engine_rows
-    engine_model
-    server_client
-    tokenizer_model
-    server
-    vllm_arguments
-    vllm_later
-    vllm
-    tiny.evaluate
-    head_listing
-    dry_run
-    run_command
-    sweep
-    scoring
-    scoring.votes
-    scoring.rpc
-    scoring.redundancy
-    scoring.stored
-    scoring.score_files
-    scoring.likelihoods
-    scoring.rewards
-    scoring.score_command
-    adapters_command
-    cli
-    __main__
+from tests.shared.environments import REPOSITORY
+
+PACKAGE = REPOSITORY / "sprint_lmeval"
+EVERYWHERE = {"errors", "candidates", "names", "files", "version"}
+ALLOWED = {  # package -> the packages that it may import, from the ground up
+    "errors": "",
+    "candidates": "",
+    "names": "",
+    "files": "",
+    "autoload": "",
+    "answers": "",
+    "pruning": "",
+    "tiny": "",
+    "passn": "answers tiny",
+    "checkpoints": "pruning tiny",
+    "generation": "pruning",
+    "runs": "answers passn",
+    "outcomes": "answers passn runs",
+    "store": "answers checkpoints generation",
+    "adapters": "checkpoints pruning",
+    "selection": "outcomes",
+    "strategies": "selection outcomes pruning",
+    "models": "strategies store generation checkpoints pruning answers adapters",
+    "report": "outcomes runs",
+    "gate": "runs answers",
+    "scoring": "runs answers checkpoints",
+    "harness": "models strategies outcomes runs passn checkpoints autoload",
+    "commands": "harness scoring gate report models strategies selection adapters outcomes runs checkpoints pruning",
+    "cli": "commands",
+    "__main__": "cli",
+}
+INSIDE = {  # nested package -> modules of the package around it that it may not import
+    "generation.fast": "decode fallback",
+    "selection.methods": "selector folder card encoder training training_matrix",
+    "models.engines": "hf hf_lazy hf_arguments",
+    "report.page": "write readme",
+}
+WITHOUT_TORCH = """
+    answers.extraction answers.numerals answers.plain answers.verdicts autoload candidates cli errors files names
+    selection.encoder strategies.head_lists strategies.strategy tiny tiny.families tiny.problems
 """.split()
-WITHOUT_TORCH = "candidates encoder errors autoload strategies cli tiny tiny.families tiny.problems".split()
-FORBIDDEN_THERE = {"torch", "transformers", "lm_eval", "datasets", "accelerate", "numpy"}
+HEAVY = {"torch", "transformers", "lm_eval", "datasets", "accelerate", "numpy", "scipy", "sympy", "math_verify"}
+MOST_FILES, MOST_AT_THE_ROOT = 15, 8
 
 
 def name_of(path: Path) -> str:
@@ -162,37 +71,78 @@ def imports(path: Path, top_level_only: bool = False) -> set[str]:
     return found
 
 
-def imported_modules(path: Path) -> set[str]:
-    """Return which of our modules a file imports, by their names in ORDER."""
-    ours = {name.removeprefix("sprint_lmeval.") for name in imports(path) if name.startswith("sprint_lmeval")}
-    return ours & set(MODULES)
+def imported_modules(path: Path, top_level_only: bool = False) -> set[str]:
+    """Return which of our modules a file imports, without `sprint_lmeval.` before their names."""
+    ours = {name.removeprefix("sprint_lmeval.") for name in imports(path, top_level_only)}
+    return ours & (set(MODULES) - {"sprint_lmeval"})
 
 
-def test_every_module_has_its_place():
-    assert sorted(MODULES) == sorted(ORDER)
+def circle(graph: dict[str, set[str]]) -> list[str]:
+    """Return modules that import each other in a circle, [] where there is none."""
+    left = dict(graph)
+    while left:
+        free = [name for name, needed in left.items() if not needed & (left.keys() - {name})]
+        if not free:
+            return sorted(left)
+        for name in free:
+            del left[name]
+    return []
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_imports_run_one_way(module):
-    above = {name for name in imported_modules(MODULES[module]) if ORDER.index(name) > ORDER.index(module)}
-    assert not above, f"{module} imports {', '.join(sorted(above))}, which stand higher"
+@pytest.mark.parametrize("module", [name for name in MODULES if name != "sprint_lmeval"])
+def test_a_package_imports_what_its_line_allows(module):
+    package = module.partition(".")[0]
+    allowed = {package, *EVERYWHERE, *ALLOWED[package].split()}
+    found = {name for name in imported_modules(MODULES[module]) if name.partition(".")[0] not in allowed}
+    assert not found, f"{module} imports {', '.join(sorted(found))}, which the table does not allow"
+
+
+def test_the_table_runs_one_way():
+    """A package imports only packages that stand above it in the table."""
+    for number, (package, allowed) in enumerate(ALLOWED.items()):
+        assert set(allowed.split()) <= set(list(ALLOWED)[:number]), f"{package} stands too high"
+
+
+def test_no_module_imports_itself_through_others():
+    graph = {name: imported_modules(path, top_level_only=True) for name, path in MODULES.items()}
+    assert circle(graph) == []
+
+
+@pytest.mark.parametrize("folder", INSIDE)
+def test_an_inner_package_knows_nothing_of_what_calls_it(folder):
+    outer = folder.partition(".")[0]
+    forbidden = {f"{outer}.{name}" for name in INSIDE[folder].split()}
+    assert forbidden <= set(MODULES), f"{forbidden - set(MODULES)} of this test's table are no modules"
+    for name, path in MODULES.items():
+        if name.startswith(folder):
+            assert not imported_modules(path) & forbidden, name
 
 
 @pytest.mark.parametrize("module", WITHOUT_TORCH)
 def test_light_modules_import_nothing_heavy(module):
-    heavy = {name.partition(".")[0] for name in imports(MODULES[module], top_level_only=True)} & FORBIDDEN_THERE
+    heavy = {name.partition(".")[0] for name in imports(MODULES[module], top_level_only=True)} & HEAVY
     assert not heavy, f"{module} imports {', '.join(sorted(heavy))}"
 
 
-def test_the_check_sees_imports_of_every_kind(tmp_path):
+def test_folders_are_small_enough_to_be_read():
+    folders = {path.parent for path in MODULES.values()}
+    full = {folder.name: len(list(folder.glob("*.py"))) for folder in folders}
+    assert {name: count for name, count in full.items() if count > MOST_FILES} == {}
+    assert full["sprint_lmeval"] <= MOST_AT_THE_ROOT
+
+
+def test_the_checks_see_imports_of_every_kind(tmp_path):
     source = tmp_path / "module.py"
-    source.write_text("import sprint_lmeval.hf\ndef f():\n    from sprint_lmeval import cli\n    import torch.nn\n")
-    assert imported_modules(source) == {"hf", "cli", "sprint_lmeval"}
+    source.write_text(
+        "import sprint_lmeval.models.hf\ndef f():\n    from sprint_lmeval import cli\n    import torch.nn\n"
+    )
+    assert imported_modules(source) == {"models.hf", "cli"}
+    assert imported_modules(source, top_level_only=True) == {"models.hf"}
     assert "torch.nn" in imports(source) and "torch.nn" not in imports(source, top_level_only=True)
+    assert circle({"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": set()}) == ["a", "b", "c"]
 
 
 def test_no_python_in_the_folders_named_like_standard_modules():
     """`selectors` is a standard module: a Python file in the folder of that name would break asyncio for everyone."""
-    repository = PACKAGE.parent
-    found = [path for folder in ("selectors", "tasks") for path in (repository / folder).rglob("*.py")]
+    found = [path for folder in ("selectors", "tasks") for path in (REPOSITORY / folder).rglob("*.py")]
     assert found == []

@@ -18,13 +18,13 @@ SIXTEEN = "L2H4:L0H0:L1H2:L3H4:L0H0+L2H7:L1H0+L1H3+L1H5+L2H1:L2H0:L2H1:L2H2:L2H3
 
 @pytest.fixture(scope="session")
 def engine():
-    from sprint_lmeval.vllm import VLLMPrunedBestOfN
+    from sprint_lmeval.models.engines.vllm import VLLMPrunedBestOfN
 
     return VLLMPrunedBestOfN("tiny", head_masks=SIXTEEN, **ENGINE)
 
 
 @pytest.fixture(scope="module")  # it records what it was asked for
 def reference():
-    from sprint_lmeval.hf import HFPrunedBestOfN
+    from sprint_lmeval.models.hf import HFPrunedBestOfN
 
     return HFPrunedBestOfN("tiny", head_masks=SIXTEEN, dtype="float32", device="cpu", batch_size=64)

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sprint_lmeval.outcomes import OutcomeMatrix
-from tests.environments import Environment, environment_in_use
+from sprint_lmeval.outcomes.matrix import OutcomeMatrix
+from tests.shared.environments import Environment, environment_in_use
 from tests_vllm.conftest import ENGINE
 
 ON_VLLM = ",".join(["pretrained=tiny", *(f"{name}={value}" for name, value in ENGINE.items())])

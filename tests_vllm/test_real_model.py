@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from lm_eval.api.instance import Instance
 
-from sprint_lmeval.hf import HFPrunedBestOfN
-from sprint_lmeval.vllm import VLLMPrunedBestOfN
+from sprint_lmeval.models.engines.vllm import VLLMPrunedBestOfN
+from sprint_lmeval.models.hf import HFPrunedBestOfN
 from tests_vllm.conftest import ENGINE
 from tests_vllm.ties import compare
 

@@ -6,8 +6,8 @@ import pytest
 import ray
 
 from sprint_lmeval.errors import InputError
-from sprint_lmeval.vllm import VLLMPrunedBestOfN
-from tests.test_hf import requests
+from sprint_lmeval.models.engines.vllm import VLLMPrunedBestOfN
+from tests.shared.harness_requests import requests
 from tests_vllm.conftest import ENGINE, SIXTEEN
 from tests_vllm.ties import compare
 

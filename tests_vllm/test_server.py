@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from sprint_lmeval.errors import InputError
-from sprint_lmeval.server import ServerPrunedBestOfN
+from sprint_lmeval.models.engines.server import ServerPrunedBestOfN
 from sprint_lmeval.tiny import MODEL_FOLDER
-from tests.test_hf import requests
+from tests.shared.harness_requests import requests
 from tests_vllm.conftest import SIXTEEN
 from tests_vllm.ties import compare
 

@@ -8,13 +8,13 @@ from lm_eval.api.instance import Instance
 from vllm import EngineArgs
 
 from sprint_lmeval.errors import InputError
-from sprint_lmeval.store import Store
-from sprint_lmeval.store_keys import model_facts
-from sprint_lmeval.stored_rows import StoredRows
-from sprint_lmeval.strategies import build_strategy
+from sprint_lmeval.models.engines.vllm import VLLMPrunedBestOfN
+from sprint_lmeval.store.database import Store
+from sprint_lmeval.store.keys import model_facts
+from sprint_lmeval.store.responses import StoredRows
+from sprint_lmeval.strategies.build import build_strategy
 from sprint_lmeval.tiny import MODEL_FOLDER
-from sprint_lmeval.vllm import VLLMPrunedBestOfN
-from tests.test_hf import requests
+from tests.shared.harness_requests import requests
 from tests_vllm.conftest import ENGINE
 from tests_vllm.ties import compare
 
@@ -185,7 +185,7 @@ def test_a_run_that_breaks_off_keeps_what_it_had(engine, reference, answers, tmp
 
 
 def test_adapters_are_cleaned_up_or_kept(engine, tmp_path):
-    from sprint_lmeval.adapter_cache import AdapterCache
+    from sprint_lmeval.adapters.cache import AdapterCache
 
     maker, (pruned,) = engine._adapters.maker, [c for c in engine.strategy.possible() if str(c) == "L1H2"]
     cache = AdapterCache(maker, [pruned])

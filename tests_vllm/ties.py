@@ -8,8 +8,8 @@ import torch
 from transformers import RepetitionPenaltyLogitsProcessor
 
 from sprint_lmeval.candidates import Candidate
-from sprint_lmeval.hf import HFPrunedBestOfN
-from sprint_lmeval.pruning import prune_heads
+from sprint_lmeval.models.hf import HFPrunedBestOfN
+from sprint_lmeval.pruning.hooks import prune_heads
 
 TIE = 1e-3  # difference of two logits in float32 that another order of sums may turn (DESIGN: about 1e-4 on one engine)
 

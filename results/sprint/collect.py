@@ -6,8 +6,8 @@
 
 STUDY is a folder with test.parquet (the outcome matrix of the test questions) and study.json, which names the selectors
 and the pools of random heads; NAME is a strategy and the number of its seed, `sprint/0`. Rankings are kept as column
-numbers of that matrix, best first; sampled answers as verdict codes of `sprint_lmeval.outcomes`, in the order in which
-they were drawn. Neither holds problem texts.
+numbers of that matrix, best first; sampled answers as verdict codes (`sprint_lmeval.answers.verdicts.VERDICTS`), in the
+order in which they were drawn. Neither holds problem texts.
 """
 
 import json
@@ -17,11 +17,11 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sprint_lmeval.answers import Verdict
+from sprint_lmeval.answers.verdicts import Verdict
 from sprint_lmeval.candidates import parse_candidates
-from sprint_lmeval.outcomes import VERDICTS, OutcomeMatrix
-from sprint_lmeval.selector import Selector
-from sprint_lmeval.strategies import RandomHeads
+from sprint_lmeval.outcomes.matrix import VERDICTS, OutcomeMatrix
+from sprint_lmeval.selection.selector import Selector
+from sprint_lmeval.strategies.strategy import RandomHeads
 
 N = 16
 KEPT_OF_RUN = ("results", "configs", "versions", "n-shot", "n-samples", "config", "lm_eval_version")

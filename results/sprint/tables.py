@@ -17,14 +17,14 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
-from sprint_lmeval.metrics import unbiased_pass_at_k
-from sprint_lmeval.outcomes import OutcomeMatrix
+from sprint_lmeval.outcomes.matrix import OutcomeMatrix
+from sprint_lmeval.passn.metrics import unbiased_pass_at_k
 from sprint_lmeval.report.curves import Curve, draw_panels
 from sprint_lmeval.report.figures import new_figure, save_figure
-from sprint_lmeval.report.runs import Run, check_against_results, read_runs
-from sprint_lmeval.report.samples import Question, Samples
-from sprint_lmeval.report.statistics import paired_bootstrap
-from sprint_lmeval.report.text import csv_text, table_text
+from sprint_lmeval.runs.run import Run, check_against_results, read_runs
+from sprint_lmeval.runs.safe_text import csv_text, table_text
+from sprint_lmeval.runs.samples import Question, Samples
+from sprint_lmeval.runs.statistics import paired_bootstrap
 
 HERE = Path(__file__).parent
 N = 16

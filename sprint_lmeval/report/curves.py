@@ -15,9 +15,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from sprint_lmeval.report.figures import line_style, new_figure, shortened
-from sprint_lmeval.report.rates import curve, pass_at_k, tokens_spent
-from sprint_lmeval.report.runs import Run
-from sprint_lmeval.report.statistics import paired_bootstrap
+from sprint_lmeval.runs.rates import curve, pass_at_k, tokens_spent
+from sprint_lmeval.runs.run import Run
+from sprint_lmeval.runs.statistics import paired_bootstrap
 
 MAX_CURVES = 9
 MAX_MODELS = 6

@@ -8,9 +8,9 @@ import numpy as np
 
 from sprint_lmeval.candidates import BASE
 from sprint_lmeval.errors import InputError
-from sprint_lmeval.outcomes import OutcomeMatrix
-from sprint_lmeval.report.statistics import paired_bootstrap
-from sprint_lmeval.report.text import csv_text, percent, plain, table_text
+from sprint_lmeval.outcomes.matrix import OutcomeMatrix
+from sprint_lmeval.runs.safe_text import csv_text, percent, plain, table_text
+from sprint_lmeval.runs.statistics import paired_bootstrap
 
 ALL = "all"
 MAX_CELLS = 20_000

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from sprint_lmeval.report.comparable import Group
-from sprint_lmeval.report.rates import (
+from sprint_lmeval.runs.comparable import Group
+from sprint_lmeval.runs.rates import (
     pass_at_k,
     pass_error,
     pass_of_questions,
@@ -23,10 +23,10 @@ from sprint_lmeval.report.rates import (
     tokens_per_answer,
     tokens_spent,
 )
-from sprint_lmeval.report.runs import Run
-from sprint_lmeval.report.scores import RunScores
-from sprint_lmeval.report.statistics import holm, mcnemar, paired_bootstrap
-from sprint_lmeval.report.text import csv_text
+from sprint_lmeval.runs.run import Run
+from sprint_lmeval.runs.safe_text import csv_text
+from sprint_lmeval.runs.scores import RunScores
+from sprint_lmeval.runs.statistics import holm, mcnemar, paired_bootstrap
 
 SHOWN = (1, 4, 8, 16)
 QUESTION_BLIND = ("top", "cover")

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sprint_lmeval.outcomes import OutcomeMatrix
-from sprint_lmeval.report.comparable import Group, group_label
+from sprint_lmeval.outcomes.matrix import OutcomeMatrix
 from sprint_lmeval.report.heads import HeadTable, heads_markdown
 from sprint_lmeval.report.leaderboard import about_methods, headline, is_best_baseline, method_label
-from sprint_lmeval.report.text import number_of, p_value, percent, plain, points, table_text
+from sprint_lmeval.runs.comparable import Group, group_label
+from sprint_lmeval.runs.safe_text import number_of, p_value, percent, plain, points, table_text
 
 MARK = "<!-- made by sprint-lmeval report -->"
 MAX_ROWS = 200  # of a group; all are in leaderboard.csv

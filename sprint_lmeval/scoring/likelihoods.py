@@ -12,15 +12,14 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from sprint_lmeval.checkpoints.pretrained import default_device, fetch_config, resolve_pretrained
 from sprint_lmeval.errors import InputError
-from sprint_lmeval.hf_arguments import default_device
-from sprint_lmeval.pretrained import fetch_config, resolve_pretrained
+from sprint_lmeval.names import MODEL_ARGUMENTS
 from sprint_lmeval.scoring.stored import Asked
 
 log = logging.getLogger(f"lm_eval.{__name__}")
 MAX_LOGITS = 1 << 27  # numbers of one batch's logits [rows, time, vocabulary]
 MAX_ROWS = 256
-OURS = ("head_masks", "selector", "strategy", "pool", "strategy_seed", "selector_check", "selector_encoder", "store")
 Encoded = tuple[tuple[str, str], list[int], list[int]]  # (prompt, response), their tokens
 
 
@@ -46,7 +45,7 @@ class BaseModel:
         self.name = str(arguments.get("pretrained") or "")
         if not self.name:
             raise InputError("rpc needs the model whose probabilities count: give --model_args pretrained=MODEL")
-        ours = [name for name in OURS if name in arguments]
+        ours = [name for name in MODEL_ARGUMENTS if name in arguments]
         if ours:
             raise InputError(
                 f"--model_args {ours[0]} given: all candidates are scored under the unpruned model, leave it out"

@@ -9,13 +9,11 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from sprint_lmeval.answers import KINDS, Verdict, group_answers
+from sprint_lmeval.answers.verdicts import KINDS, VERDICTS, Verdict, group_answers
 from sprint_lmeval.errors import InputError
-from sprint_lmeval.questions import VERDICTS
-from sprint_lmeval.report.baseline import require_samples
-from sprint_lmeval.report.result_files import read_results
-from sprint_lmeval.report.runs import Run
-from sprint_lmeval.report.samples import MAX_LINE
+from sprint_lmeval.runs.result_files import read_results
+from sprint_lmeval.runs.run import Run, require_samples
+from sprint_lmeval.runs.samples import MAX_LINE
 
 MAX_PROMPT = 4 << 20  # characters
 NO_ANSWER = VERDICTS.index(Verdict.no_answer)

@@ -1,0 +1,107 @@
+r"""The answer inside a response: a model's text in, the text of its final answer (or None) out, in linear time.
+
+Kind "math" (MATH): the last `\boxed{}` or `\fbox{}` whose braces balance and that is not empty. There is no other way
+to answer, so a response that breaks off before its box has no answer: under an oracle over many candidates, numbers
+picked from unfinished working would add up to lucky hits. Where a last box breaks off after a complete one, the
+complete one counts.
+Kind "number" (GSM8K): that box, else what follows the last `####`, else "answer is", else the last number of the text.
+"""
+
+import re
+from fractions import Fraction
+
+from sprint_lmeval.answers.numerals import last_number, leading_number, lone_number, show_number
+
+MAX_RESPONSE = 1_000_000  # characters; of a longer response only the end is read
+
+_BOX_TOKEN = re.compile(r"\\(?:boxed|fbox)\s*\{|\\.|[{}]", re.DOTALL)
+_BARE_BOX = re.compile(r"\\boxed\s+([^\s{}$\\]+)")
+_WORKING = re.compile(r"[=≈]|\\approx\b")
+_ANSWER_WORDS = r"answer(?: is\b| ?:| ?=| should be\b| would be\b)"
+_HASHES = re.compile(rf"####[\s*]{{0,20}}(?:(?:the )?(?:final )?{_ANSWER_WORDS})?([^\n]{{0,200}})", re.IGNORECASE)
+_ANSWER_IS = re.compile(rf"{_ANSWER_WORDS}[\s:*=]{{0,20}}([^\n]{{0,200}})", re.IGNORECASE)
+_REMARK = re.compile(r"\([^()\n]{0,200}\)")
+_HEADING = re.compile(r"\s*\d{1,2}[.)]\s+[A-Za-z]")
+_SENTENCE_END = re.compile(r"[.!?](?:\s|$)")
+
+
+def last_box(response: str) -> str | None:
+    """The content of the last balanced, non-empty box of the response; the inner one where boxes are nested."""
+    start = _first_box(response)
+    if start < 0:
+        return None
+    opened: list[int] = []  # for every open brace: where a box's content starts, or -1
+    best_start, best = -1, None
+    for token in _BOX_TOKEN.finditer(response, start):
+        text = token.group()
+        if text == "}":
+            content_start = opened.pop() if opened else -1
+            if content_start > best_start and response[content_start : token.start()].strip():
+                best_start, best = content_start, (content_start, token.start())
+        elif text == "{":
+            opened.append(-1)
+        elif text.endswith("{") and len(text) > 2:
+            opened.append(token.end())
+    if best is None:
+        return _bare_box(response, start)
+    return response[best[0] : best[1]].strip()
+
+
+def extract_math(response: str) -> str | None:
+    """The final answer of a MATH response, or None."""
+    return last_box(readable(response))
+
+
+def extract_number(response: str) -> str | None:
+    """The final number of a GSM8K response as plain text ("29", "-3.5", "2/3"), or None.
+
+    A box that holds something other than one number gives its own text (short), which equals no number.
+    """
+    response = readable(response)
+    box = last_box(response)
+    if box is not None:
+        number = lone_number(_last_side(box[-1000:]))
+        return box[:200] if number is None else show_number(number)
+    for pattern in (_HASHES, _ANSWER_IS):
+        for match in reversed(list(pattern.finditer(response))[-50:]):
+            number = _stated_number(match.group(1))
+            if number is not None:
+                return show_number(number)
+    number = _last_number(response[-20_000:])
+    return None if number is None else show_number(number)
+
+
+def readable(response: str) -> str:
+    """The end of the response, without lone surrogates (they cannot be written to a file) and NUL characters."""
+    response = response[-MAX_RESPONSE:]
+    if not response.isascii():
+        response = response.encode("utf-8", "replace").decode("utf-8")
+    return response.replace("\0", " ")
+
+
+def _first_box(response: str) -> int:
+    found = [at for at in (response.find("\\boxed"), response.find("\\fbox")) if at >= 0]
+    return min(found, default=-1)
+
+
+def _bare_box(response: str, start: int) -> str | None:
+    r"""`\boxed 5`, as some models write; only where no box with braces is complete."""
+    bare = _BARE_BOX.findall(response, start)
+    return (bare[-1].rstrip(".,;") or None) if bare else None
+
+
+def _last_side(text: str) -> str:
+    return _WORKING.split(text)[-1]
+
+
+def _stated_number(text: str) -> Fraction | None:
+    """The number of `29 dollars (see step 2)`; of working, the one after its last equals sign; of a heading, none."""
+    if _HEADING.match(text):
+        return None
+    return leading_number(_last_side(_REMARK.sub(" ", _SENTENCE_END.split(text, maxsplit=1)[0])))
+
+
+def _last_number(text: str) -> Fraction | None:
+    """The last number of the text; one in a bracketed remark only where there is no other."""
+    number = last_number(_REMARK.sub(" ", text))
+    return last_number(text) if number is None else number

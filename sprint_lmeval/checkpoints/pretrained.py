@@ -1,0 +1,89 @@
+"""Which model is meant: short names, and a look at its heads before its weights are loaded.
+
+In: what stands behind `pretrained=`. Out: a folder or hub id that transformers loads, and the model's `HeadLayout`
+from its configuration alone, so that a wrong head is told at once and not after gigabytes of weights.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from sprint_lmeval.errors import InputError
+from sprint_lmeval.pruning.heads import HeadLayout, head_layout
+from sprint_lmeval.tiny import MODEL_FOLDER
+
+log = logging.getLogger(f"lm_eval.{__name__}")
+
+SHORT_NAMES = {"tiny": MODEL_FOLDER}
+
+
+def resolve_pretrained(name: str) -> str:
+    """Return the folder of a model that this package ships, and anything else unchanged."""
+    if name in SHORT_NAMES:
+        return str(SHORT_NAMES[name])
+    if name.startswith(("/", "./", "../", "~")) and not (Path(name).expanduser() / "config.json").is_file():
+        raise InputError(f"pretrained={name} given, but there is no config.json in that folder: {WAYS_OUT}")
+    return str(Path(name).expanduser()) if name.startswith("~") else name
+
+
+WAYS_OUT = (
+    "give the folder of a downloaded model (pretrained=FOLDER), the id of a model that the hub serves, "
+    "or pretrained=tiny, the model that this package brings along"
+)
+
+
+def config_heads(name: str, **arguments: object) -> HeadLayout:
+    """Return the heads of a model by reading its configuration only; no weights are fetched or allocated.
+
+    Args:
+        name: folder or hub id.
+        arguments: of `AutoConfig.from_pretrained`: revision, trust_remote_code, subfolder, token, cache_dir.
+
+    Raises:
+        InputError: when the configuration cannot be fetched, or describes a model whose heads cannot be pruned.
+    """
+    from accelerate import init_empty_weights
+    from transformers import AutoModelForCausalLM
+
+    config = fetch_config(name, **arguments)
+    remote_code = bool(arguments.get("trust_remote_code"))
+    try:
+        with init_empty_weights():
+            model = AutoModelForCausalLM.from_config(config, trust_remote_code=remote_code)
+    except ValueError:  # transformers: not a causal language model, or code that must be trusted first
+        if getattr(config, "auto_map", None) and not remote_code:
+            raise InputError(f"pretrained={name} brings code of its own: add trust_remote_code=True") from None
+        kind = type(config).__name__.removesuffix("Config")
+        raise InputError(f"{kind} given, allowed are decoder-only language models: {WAYS_OUT}") from None
+    try:
+        return head_layout(model)
+    except ValueError as error:
+        raise InputError(str(error)) from None
+
+
+def fetch_config(name: str, **arguments: object):
+    """Return the model's configuration. Raises InputError that names the cause when it cannot be had."""
+    from transformers import AutoConfig
+
+    try:
+        return AutoConfig.from_pretrained(name, **arguments)
+    except (OSError, ValueError) as error:
+        cause = " ".join(str(error).split())[:300] or type(error).__name__
+        raise InputError(f"pretrained={name} could not be loaded ({cause}): {WAYS_OUT}") from None
+
+
+def default_device(given: str | None) -> str:
+    """Return the device to use: what was given, or the best one there is.
+
+    The harness's command line fills in `cuda:0` by itself, so a CUDA device that is absent is not an error; as in the
+    `hf` model the CPU serves, and the log says so.
+    """
+    import torch
+
+    if given is not None and not (str(given).startswith("cuda") and not torch.cuda.is_available()):
+        return str(given)
+    device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    if given is not None:
+        log.info("device %s is not here, using %s", given, device)
+    return device

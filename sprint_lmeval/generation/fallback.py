@@ -1,0 +1,148 @@
+"""Decode a batch with transformers' own `generate`: for samples, and for models whose caches allow no shortcut.
+
+Every row is decoded under its own candidate's mask, greedily or with a seed of its own; rows that are finished leave
+the batch at the end of a span.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from transformers import Cache, LogitsProcessorList, PreTrainedModel, PreTrainedTokenizerBase, StoppingCriteriaList
+
+from sprint_lmeval.candidates import Candidate
+from sprint_lmeval.generation.rows import Response, Row, Settings, end_token_ids, response_of
+from sprint_lmeval.generation.sampling import RowSampler
+from sprint_lmeval.generation.stopping import StopStrings
+from sprint_lmeval.pruning.hooks import HeadLayout, prune_heads
+
+SPAN = 64  # new tokens between two looks at which rows of a batch are finished
+# Settings of `generate` whose meaning would start anew with each span: with them there is one span only.
+COUNTED_FROM_THE_PROMPT = (
+    "begin_suppress_tokens",
+    "cache_implementation",
+    "encoder_repetition_penalty",
+    "exponential_decay_length_penalty",
+    "forced_bos_token_id",
+    "forced_eos_token_id",
+    "guidance_scale",
+    "max_time",
+    "min_length",
+    "min_new_tokens",
+    "prompt_lookup_num_tokens",
+    "watermarking_config",
+)
+
+
+def generate_batch(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    batch: list[Row],
+    encoded: list[list[int]],
+    settings: Settings,
+    layout: HeadLayout | None,
+) -> Iterator[tuple[Row, Response]]:
+    """Decode one batch in spans; rows that are finished leave it, and the others go on from their cache."""
+    width = max(map(len, encoded))
+    ends = end_token_ids(model, tokenizer, settings.until)
+    pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else (ends or [0])[0]
+    # Masked places on the left repeat the row's own first token: a repetition penalty then meets nothing new there.
+    ids = torch.tensor([e[:1] * (width - len(e)) + e for e in encoded], device=model.device)  # [rows, time]
+    mask = torch.tensor([[0] * (width - len(e)) + [1] * len(e) for e in encoded], device=model.device)
+    decoder = _Decoder(model, tokenizer, settings, layout, ends, pad, width, _longest_span(model, settings))
+    running, cache = list(range(len(batch))), None
+    sampler = _sampler(batch, settings)
+    while running:
+        ids, cache, finished = decoder.span(ids, mask, cache, [batch[i].candidate for i in running], sampler)
+        for place, (tokens, stopped) in finished.items():
+            yield batch[running[place]], response_of(tokenizer, tokens, stopped, ends, settings)
+        keep = [place for place in range(len(running)) if place not in finished]
+        running = [running[place] for place in keep]
+        ids = ids[keep]
+        mask = torch.nn.functional.pad(mask[keep], (0, ids.shape[1] - mask.shape[1]), value=1)
+        if running and finished:
+            cache = _of_rows(cache, keep, model.device)
+            sampler = sampler and sampler.of_rows(keep)
+
+
+def _longest_span(model: PreTrainedModel, settings: Settings) -> int:
+    of_checkpoint = model.generation_config.to_diff_dict() if model.generation_config else {}
+    given = {**of_checkpoint, **settings.generate_arguments}
+    unset = {"min_length": 0, "min_new_tokens": 0}
+    counted = any(given.get(name) not in (None, unset.get(name)) for name in COUNTED_FROM_THE_PROMPT)
+    return settings.max_new_tokens if counted else SPAN
+
+
+def _of_rows(cache: Cache | None, places: list[int], device: torch.device) -> Cache | None:
+    """Return the cache of some rows, or None where a cache cannot be cut: the next span then reads the text again."""
+    if not hasattr(cache, "batch_select_indices"):
+        return None
+    cache.batch_select_indices(torch.tensor(places, device=device))
+    return cache
+
+
+@dataclass
+class _Decoder:
+    """What stays the same while one batch is decoded."""
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    settings: Settings
+    layout: HeadLayout | None
+    ends: list[int]
+    pad: int
+    prompt_tokens: int
+    longest_span: int
+
+    @torch.inference_mode()
+    def span(
+        self,
+        ids: torch.Tensor,
+        mask: torch.Tensor,
+        cache: Cache | None,
+        candidates: list[Candidate],
+        sampler: RowSampler | None,
+    ) -> tuple[torch.Tensor, Cache, dict[int, tuple[list[int], int | None]]]:
+        """Write up to SPAN more tokens in every row.
+
+        Returns ids [rows, longer time], the cache, and the new tokens of each row that is finished, by its place,
+        with how many it had at a stop string (None where an end token or the limit finished it).
+        """
+        before = ids.shape[1] - self.prompt_tokens
+        stops = StopStrings(self.tokenizer, list(self.settings.until), len(ids), self.prompt_tokens)
+        with prune_heads(self.model, candidates, self.layout):
+            output = self.model.generate(
+                input_ids=ids,
+                attention_mask=mask,
+                past_key_values=cache,
+                max_new_tokens=min(self.longest_span, self.settings.max_new_tokens - before),
+                pad_token_id=self.pad,
+                eos_token_id=self.ends or None,
+                stopping_criteria=StoppingCriteriaList([stops] if stops.stops else []),
+                logits_processor=LogitsProcessorList([sampler] if sampler else []),
+                return_dict_in_generate=True,
+                do_sample=False,
+                num_beams=1,
+                num_return_sequences=1,
+                temperature=None,
+                top_k=None,
+                top_p=None,
+                use_cache=True,
+                **self.settings.generate_arguments,
+            )
+        new = output.sequences[:, self.prompt_tokens :].tolist()
+        full = len(new[0]) >= self.settings.max_new_tokens
+        finished = {
+            place: (tokens, stopped)
+            for place, (tokens, stopped) in enumerate(zip(new, stops.new_tokens_at_stop, strict=True))
+            if full or stopped is not None or not set(self.ends).isdisjoint(tokens[before:])
+        }
+        return output.sequences, output.past_key_values, finished
+
+
+def _sampler(batch: list[Row], settings: Settings) -> RowSampler | None:
+    if batch[0].seed is None:
+        return None
+    return RowSampler([row.seed for row in batch], settings.temperature, settings.top_k, settings.top_p)

@@ -1,0 +1,115 @@
+"""What a device allows one forward pass and one cache to be: documented rules, not measurements, so that a run repeats.
+
+In: the model on its device. Out: `DeviceRules`, which decide speed and memory and never a text.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+from dataclasses import dataclass
+
+import psutil
+import torch
+from transformers import PreTrainedModel
+
+from sprint_lmeval.pruning.heads import text_config
+
+# Two caches, PyTorch's and oneDNN's own, keep up to 1,024 kernels each, one for each shape that they have met: with
+# passes of all sizes, hundreds of megabytes. A kernel is made in a millisecond.
+os.environ.setdefault("LRU_CACHE_CAPACITY", "8")
+os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "24")
+
+MEGABYTE = 1 << 20
+LEAST_CACHE = 50 * MEGABYTE
+SHARE_OF_WEIGHTS = 0.31  # on a CPU: of what the weights take
+SHARE_OF_GPU = 0.3  # of what is free beside the weights; rows that wait and their reading may double it
+SHARE_OF_MEMORY = 0.25  # of what is free on a CPU
+WIDEST_VALUES = 10 * MEGABYTE  # of a reading pass on a CPU, in the middle of a feed-forward block
+LAYER_CALL = 50_000_000  # multiplications in the time that a CPU takes to call a layer's small operations
+
+
+@dataclass(frozen=True)
+class DeviceRules:
+    """Limits of one pass and of the keys and values in flight.
+
+    Attributes:
+        free_tokens: f such that a pass over t tokens costs about f + t units: below f it mostly waits for the weights.
+        pass_tokens: most tokens in one pass that reads prompts, which bounds its intermediate values.
+        logits_bytes: of one pass, where whole logits are needed; a piece of the output head takes a sixth of it.
+        cache_bytes: keys and values of the rows in flight.
+        tokens_per_byte: units that reading a byte of keys and values costs: as much as a byte of the weights.
+    """
+
+    free_tokens: int
+    pass_tokens: int
+    logits_bytes: int
+    cache_bytes: int
+    tokens_per_byte: float
+
+    def halved(self) -> DeviceRules:
+        """Return the rules for half the memory."""
+        halves = (self.pass_tokens // 2, self.logits_bytes // 2, self.cache_bytes // 2)
+        return DeviceRules(self.free_tokens, *halves, self.tokens_per_byte)
+
+    def overhead(self, read_bytes: int) -> float:
+        """Return what a pass that reads so many keys and values costs beside its tokens, in tokens."""
+        return self.free_tokens + self.tokens_per_byte * read_bytes
+
+
+def rules_of(model: PreTrainedModel) -> DeviceRules:
+    """Return the rules of the model's device.
+
+    GPUs: 16-bit arithmetic outruns memory by several hundred operations a byte. CPUs: `free_tokens` is fitted to the
+    times of passes of Qwen2.5-Coder-0.5B in bfloat16 with AMX on two cores (16 x 1, 64 x 1, 64 x 4, 64 x 8 and 128 x 2
+    rows x tokens: 115, 198, 367, 597 and 380 ms), lower where arithmetic is slower, and higher in small models, whose
+    layers take longer to call than to compute. Keys and values are read as fast as weights (embedded model in float32,
+    87 rows of 200 places: a row costs 1.7 tokens by itself, the rule says 1.6). Passes of more than about a thousand
+    tokens save nothing there.
+    """
+    if model.device.type == "cpu":
+        reading = 110 if model.dtype in (torch.bfloat16, torch.float16) else 24
+        free = reading + LAYER_CALL * text_config(model.config).num_hidden_layers // _weights(model)
+        limits = (_cpu_pass_tokens(model), 96 * MEGABYTE, _cpu_cache_bytes(model))
+    else:
+        free = reading = 256
+        limits = (8192, 512 * MEGABYTE, _gpu_cache_bytes(model))
+    return DeviceRules(free, *limits, reading / _weight_bytes(model))
+
+
+def _cpu_pass_tokens(model: PreTrainedModel) -> int:
+    config = text_config(model.config)
+    width = getattr(config, "intermediate_size", None) or 4 * config.hidden_size
+    return min(4096, max(256, WIDEST_VALUES // (width * model.dtype.itemsize)))
+
+
+def _cpu_cache_bytes(model: PreTrainedModel) -> int:
+    wanted = max(LEAST_CACHE, int(_weight_bytes(model) * SHARE_OF_WEIGHTS))
+    return min(wanted, int(psutil.virtual_memory().available * SHARE_OF_MEMORY))
+
+
+def _gpu_cache_bytes(model: PreTrainedModel) -> int:
+    devices = {parameter.device for parameter in model.parameters() if parameter.device.type == "cuda"}
+    if not devices:  # another kind of accelerator: what is free is not told in one way by all
+        return max(LEAST_CACHE, _weight_bytes(model))
+    return int(SHARE_OF_GPU * sum(torch.cuda.mem_get_info(device)[0] for device in devices))
+
+
+def _weights(model: PreTrainedModel) -> int:
+    return sum(p.numel() for p in model.parameters())
+
+
+def _weight_bytes(model: PreTrainedModel) -> int:
+    return sum(p.numel() * p.element_size() for p in model.parameters())
+
+
+def release_free_memory() -> None:
+    """Give memory that is free between pieces in use back to the system.
+
+    Passes of all sizes leave holes that the next one does not fit into: without this a process keeps several hundred
+    megabytes of them. Known to the GNU C library only; elsewhere nothing happens.
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+    if trim is not None:
+        trim(0)

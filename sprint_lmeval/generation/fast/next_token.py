@@ -1,0 +1,66 @@
+"""The tokens that rows choose next: the best ones, or those that their own random numbers draw.
+
+Given its random numbers, a sampled token is as certain as a greedy one, so guesses can be verified for both.
+"""
+
+from __future__ import annotations
+
+import torch
+from transformers import RepetitionPenaltyLogitsProcessor
+
+from sprint_lmeval.generation.fast.forward import Passes
+from sprint_lmeval.generation.fast.in_flight import ActiveRow
+from sprint_lmeval.generation.fast.kv_cache import RowCache
+from sprint_lmeval.generation.fast.lm_head import first_best
+from sprint_lmeval.generation.rows import Settings
+from sprint_lmeval.generation.sampling import Multinomial
+
+
+class TokenChoice:
+    """Chooses tokens as transformers' `generate` does: the repetition penalty first, then temperature, top-k and top-p.
+
+    Args:
+        passes: forward passes of the model.
+        settings: temperature, top_k and top_p of rows that have a seed.
+        repetition_penalty: 1.0 for none.
+        sampled: whether the rows have seeds.
+    """
+
+    def __init__(self, passes: Passes, settings: Settings, repetition_penalty: float, sampled: bool) -> None:
+        self.passes = passes
+        self.penalty = RepetitionPenaltyLogitsProcessor(repetition_penalty) if repetition_penalty != 1.0 else None
+        self.multinomial = Multinomial(settings.temperature, settings.top_k, settings.top_p) if sampled else None
+        self.head = None if sampled or self.penalty else passes.head()
+
+    def most(self, rows: int) -> int:
+        """Return behind how many tokens of each of `rows` rows one pass may choose; at least 1."""
+        return self.passes.most_tokens(rows) if self.head else self.passes.most_logits(rows)
+
+    def read(self, cache: RowCache, tokens: list[list[int]], rows: list[ActiveRow], count: int) -> list[list[int]]:
+        """Read tokens [rows, n]; returns what each row chooses behind the last `count` of them, [rows, count].
+
+        All but the first of these last tokens are guesses, which no row has written yet.
+        """
+        candidates = [row.row.candidate for row in rows]
+        if self.head:
+            return self.passes.run_best(cache, tokens, candidates, count, self.head).tolist()
+        logits = self.passes.run(cache, tokens, candidates, count)
+        return self._chosen(logits, rows, [line[len(line) - count + 1 :] for line in tokens])
+
+    @torch.inference_mode()
+    def _chosen(self, logits: torch.Tensor, rows: list[ActiveRow], guessed: list[list[int]]) -> list[list[int]]:
+        if self.penalty is not None:
+            logits = self._penalised(logits, rows, guessed)
+        if self.multinomial is None:
+            return first_best(logits).tolist()
+        count = logits.shape[1]
+        numbers = [number for row in rows for number in row.numbers(count)]
+        return self.multinomial.draw(logits.flatten(0, 1), numbers).view(len(rows), count).tolist()
+
+    def _penalised(self, logits: torch.Tensor, rows: list[ActiveRow], guessed: list[list[int]]) -> torch.Tensor:
+        lines = []
+        for row, more, scores in zip(rows, guessed, logits.float(), strict=True):
+            seen = len(row.tokens)
+            ids = torch.tensor([row.tokens + more], device=logits.device)
+            lines.append(torch.cat([self.penalty(ids[:, : seen + i], scores[None, i]) for i in range(len(scores))]))
+        return torch.stack(lines)

@@ -1,0 +1,143 @@
+"""Whether a model and its settings allow the fast way of decoding, shown on the model itself.
+
+Fast decoding keeps rows of different lengths in one cache, verifies several tokens at a time and leaves lower layers
+out. A model for which that would change anything (recurrent state, positions added to attention scores, a cache of its
+own) is found out by comparing logits with those of a plain forward pass; it is decoded by transformers' `generate`.
+"""
+
+from __future__ import annotations
+
+import logging
+from weakref import WeakKeyDictionary
+
+import torch
+from transformers import PreTrainedModel
+
+from sprint_lmeval.candidates import BASE, Candidate
+from sprint_lmeval.generation.fast.forward import Passes
+from sprint_lmeval.generation.fast.shared_layers import Entry
+from sprint_lmeval.generation.rows import Settings
+from sprint_lmeval.pruning.heads import HeadLayout, text_config
+from sprint_lmeval.pruning.hooks import prune_heads
+
+log = logging.getLogger(f"lm_eval.{__name__}")
+# What a checkpoint's generation_config may say without changing greedy decoding; the penalty is computed here too.
+HARMLESS = frozenset(
+    """
+    _from_model_config bos_token_id chat_format do_sample eos_token_id max_length max_new_tokens max_window_size
+    num_beams output_attentions output_hidden_states output_scores pad_token_id repetition_penalty
+    return_dict_in_generate temperature top_k top_p transformers_version use_cache typical_p min_p
+    """.split()
+)
+TOLERANCE = {torch.float32: 5e-3, torch.float64: 5e-3}  # of the logits' spread; 16-bit numbers are coarser:
+COARSE_TOLERANCE = 0.25
+COMPARED_TOKENS = 12
+_checked: WeakKeyDictionary = WeakKeyDictionary()
+
+
+def repetition_penalty(model: PreTrainedModel, settings: Settings) -> float:
+    """Return the penalty of the settings, else of the checkpoint, else 1.0."""
+    of_checkpoint = getattr(model.generation_config, "repetition_penalty", None)
+    return float(settings.generate_arguments.get("repetition_penalty", of_checkpoint) or 1.0)
+
+
+def obstacle(model: PreTrainedModel, layout: HeadLayout, settings: Settings, longest: int) -> str | None:
+    """Return why rows of up to `longest` tokens cannot be decoded the fast way, or None."""
+    found = _of_settings(model, settings) or _of_attention(model, longest)
+    if found:
+        return found
+    checked = _checked.setdefault(model, {})
+    way = (model.config._attn_implementation, model.dtype, torch.is_autocast_enabled(model.device.type))
+    if way not in checked:
+        checked[way] = _of_comparison(model, layout)
+    return checked[way]
+
+
+def stretched(model: PreTrainedModel, longest: int) -> str | None:
+    """Return the kind of rotary positions whose frequencies change, for a whole batch, with its longest row; or None.
+
+    With these a row beyond the original length computes something else beside a longer row (transformers'
+    modeling_rope_utils.py, `dynamic_rope_update`), so each row has to be decoded by itself.
+    """
+    config = text_config(model.config)
+    given = getattr(config, "rope_parameters", None) or getattr(config, "rope_scaling", None) or {}
+    for parameters in (given, *given.values()):  # one set for all layers, or one for each kind of layer
+        kind = parameters.get("rope_type") if isinstance(parameters, dict) else None
+        if kind in ("dynamic", "longrope"):
+            original = parameters.get("original_max_position_embeddings")
+            original = original or getattr(config, "original_max_position_embeddings", None)
+            if longest > (original or config.max_position_embeddings):
+                return kind
+    return None
+
+
+def _of_settings(model: PreTrainedModel, settings: Settings) -> str | None:
+    given = set(settings.generate_arguments) - {"repetition_penalty"}
+    listed = model.generation_config.to_diff_dict() if model.generation_config else {}
+    given |= {name for name, value in listed.items() if name not in HARMLESS and value is not None}
+    return f"{', '.join(sorted(given))} is computed by generate only" if given else None
+
+
+def _of_attention(model: PreTrainedModel, longest: int) -> str | None:
+    config = text_config(model.config)
+    attention = getattr(model.config, "_attn_implementation", None)
+    if attention not in ("sdpa", "eager"):
+        return f"attention {attention} takes no mask per row"
+    if stretched(model, longest):
+        return f"its {stretched(model, longest)} positions depend on the longest row, so each row is decoded by itself"
+    if len(set(getattr(model, "hf_device_map", {}).values())) > 1:
+        return "the model is spread over several devices"
+    kinds = set(getattr(config, "layer_types", None) or ())
+    if kinds - {"full_attention", "sliding_attention"}:
+        return f"it has layers of kind {', '.join(sorted(kinds - {'full_attention', 'sliding_attention'}))}"
+    window = getattr(config, "sliding_window", None)
+    if window and max(longest, COMPARED_TOKENS) > window and (not kinds or "sliding_attention" in kinds):
+        return f"its window of {window} tokens is shorter than prompt and response, {longest}"
+    return None
+
+
+def _of_comparison(model: PreTrainedModel, layout: HeadLayout) -> str | None:
+    try:
+        difference = _largest_difference(model, layout)
+    except Exception as error:  # foreign modelling code: whatever it raises, the plain way is open
+        return f"its cache takes no rows of different lengths ({type(error).__name__}: {str(error)[:120]})"
+    allowed = TOLERANCE.get(model.dtype, COARSE_TOLERANCE)
+    if not difference <= allowed:  # NaN included
+        return f"its logits differ by {difference:.2g} of their spread with rows of different lengths in one cache"
+    log.info("fast decoding checked on the model: logits differ by %.1g of their spread", difference)
+    return None
+
+
+@torch.inference_mode()
+def _largest_difference(model: PreTrainedModel, layout: HeadLayout) -> float:
+    """Read three rows in uneven steps, and rows that begin at upper layers; compare with each row alone."""
+    passes, last = Passes(model, layout, COMPARED_TOKENS), len(layout.layers) - 1
+    candidates = [BASE, Candidate(((last, 0),)), Candidate(((last // 2, 0), (last, 0)))]
+    draw = torch.Generator().manual_seed(0)
+    tokens = torch.randint(text_config(model.config).vocab_size, (3, 9), generator=draw).tolist()
+    alone = []
+    for row, candidate in zip(tokens, candidates, strict=True):
+        with prune_heads(model, [candidate], layout):
+            alone.append(model(input_ids=torch.tensor([row], device=model.device), use_cache=False).logits[0].float())
+    cache, found = passes.cache(3), []
+    passes.run(cache, [row[:4] for row in tokens], candidates, 1)
+    cache.lengths += torch.tensor([4, 2, 3])
+    begun = cache.lengths.tolist()
+    logits = passes.run(cache, [row[n : n + 4] for row, n in zip(tokens, begun, strict=True)], candidates, 4)
+    found += [(logits[i], alone[i][n : n + 4]) for i, n in enumerate(begun)]
+    for row, number in ((1, last), (2, last // 2)):
+        entry = passes.enter(passes.cache(1), [tokens[row]], [number])[number]
+        for beginning in (entry, entry._replace(heads=None)):
+            found.append((_begun_at(passes, number, beginning, tokens[row], candidates[row]), alone[row][3:]))
+    spread = torch.stack(alone).std().item()
+    return max((a.float() - b).abs().max().item() for a, b in found) / max(spread, 1e-9)
+
+
+def _begun_at(passes: Passes, number: int, entry: Entry, tokens: list[int], candidate: Candidate) -> torch.Tensor:
+    """Read three tokens and then the others from layer `number` on; returns the logits of the others."""
+    cache, count = passes.cache(1), len(tokens)
+    with passes.entries.beginning_at(number, entry.between(0, 3)):
+        passes.run(cache, [tokens[:3]], [candidate], 1)
+    cache.lengths += 3
+    with passes.entries.beginning_at(number, entry.between(3, count)):
+        return passes.run(cache, [tokens[3:]], [candidate], count - 3)[0]

@@ -1,0 +1,270 @@
+"""`sprint-lmeval sweep`: every head of the chosen layers, and base, over the questions of one task -> outcome matrix.
+
+In: options of `lm_eval run` for model and task, layers, and which questions. Out: a matrix file. It is a harness run
+with all those candidates at once, whose responses go through a store beside the matrix: killed at any moment and
+started again it goes on where it was, and what it generated serves every later evaluation with `store=`.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from sprint_lmeval import __version__, autoload
+from sprint_lmeval.candidates import BASE, Candidate
+from sprint_lmeval.errors import InputError, show_one_sentence
+from sprint_lmeval.harness.patches import evaluate_replaced_by, set_repeats
+from sprint_lmeval.names import MODEL_ARGUMENTS
+from sprint_lmeval.outcomes.from_samples import fields_of_rows
+from sprint_lmeval.outcomes.matrix import OutcomeMatrix
+from sprint_lmeval.outcomes.parquet import check_output
+from sprint_lmeval.outcomes.question import question_hash
+from sprint_lmeval.runs.facts import PRIVATE, run_facts
+from sprint_lmeval.strategies.head_lists import every_head, parse_layers
+
+log = logging.getLogger(f"lm_eval.{__name__}")
+MODEL = "hf-pruned-bon"
+MODELS = tuple(autoload.MODELS)  # all of them prune heads
+NOTHING_SENT = "a sweep writes a matrix and reports to no service"
+NOT_HERE = {  # option of `lm_eval run`, or key of its --config -> why a sweep refuses it; every other one is heeded
+    "limit": "--questions N chooses how many",
+    "samples": "--questions N with --seed chooses which",
+    "output_path": "-o FILE names the matrix",
+    "log_samples": "the matrix holds the verdicts, and --store the responses",
+    "use_cache": "--store keeps the responses",
+    "cache_requests": "--store keeps the responses, and prompts are made anew",
+    "predict_only": "verdicts are what a matrix holds",
+    "check_integrity": "check the task with `sprint-lmeval run`",
+    "write_out": "print prompts with `sprint-lmeval run`",
+    "show_config": "the facts of the matrix hold the settings",
+    "seed": "--seed N draws the questions, and the harness keeps its own seeds",
+    "wandb_args": NOTHING_SENT,
+    "wandb_config_args": NOTHING_SENT,
+    "trackio_args": NOTHING_SENT,
+    "hf_hub_log_args": NOTHING_SENT,
+}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a sweep was asked for.
+
+    Attributes:
+        output: the matrix file.
+        store: the responses; None: beside the matrix.
+        layers: `all`, numbers and ranges such as `4,8,12` or `0-7`, None: those of `spread`.
+        questions: how many, None: all.
+        seed: of the draw of questions; a larger draw holds a smaller one of the same seed.
+        texts: whether the matrix keeps the problems' texts.
+        overwrite: whether a matrix that is there is replaced.
+    """
+
+    output: Path
+    store: Path | None = None
+    layers: str | None = None
+    questions: int | None = None
+    seed: int = 0
+    texts: bool = True
+    overwrite: bool = False
+
+    @property
+    def store_file(self) -> Path:
+        return self.store or self.output.with_suffix(".answers.sqlite")
+
+
+def sweep_command(options, harness: list[str]) -> str | None:
+    """Run `sprint-lmeval sweep` with its parsed options and those of the harness."""
+    plan = Plan(
+        output=Path(options.output),
+        store=Path(options.store) if options.store else None,
+        layers=options.layers,
+        questions=options.questions,
+        seed=options.seed,
+        texts=not options.no_texts,
+        overwrite=options.overwrite,
+    )
+    return sweep(plan, harness)
+
+
+def sweep(plan: Plan, options: list[str]) -> str | None:
+    """Run a sweep and write its matrix; returns what was done, or None in a process that is not the first.
+
+    Args:
+        plan: what to sweep.
+        options: of `lm_eval run`: model, model_args, tasks, batch_size, device, num_fewshot, ...
+
+    Raises:
+        InputError: on options that contradict a sweep, and whatever `hf-pruned-bon` refuses.
+    """
+    show_one_sentence()
+    autoload.register()
+    if plan.output.exists() and not plan.overwrite:
+        raise InputError(f"{plan.output} is there already: give another -o, or --overwrite to replace a matrix")
+    config = harness_config(options)
+    heads = heads_of(config.model_args)
+    layers = parse_layers(plan.layers, heads)
+    candidates = every_head(heads, layers)
+    check_files(plan)
+    results = evaluated(config, candidates, plan)
+    if results is None:
+        return None
+    matrix = matrix_of(results, config, plan, layers)
+    matrix.save(plan.output, overwrite=plan.overwrite)
+    return described(matrix, results, plan)
+
+
+def check_files(plan: Plan) -> None:
+    """Raise InputError where the matrix could not be written, before any answer is generated."""
+    check_output(plan.output, plan.overwrite)
+    output, store = plan.output, plan.store_file
+    if output.resolve() == store.resolve() or (output.exists() and store.exists() and output.samefile(store)):
+        raise InputError(f"-o {output} is the file of the responses too (--store): give two names")
+
+
+def harness_config(options: list[str]):
+    """Return the harness's own configuration of a run. Raises InputError for what a sweep decides by itself."""
+    from lm_eval._cli.harness import HarnessCLI
+    from lm_eval.config.evaluate_config import EvaluatorConfig
+
+    arguments = HarnessCLI()._parser.parse_args(["run", *options])
+    with harness_sentence():
+        in_file = EvaluatorConfig.load_yaml_config(arguments.config) if arguments.config else {}
+        given = {name: value for name, value in {**in_file, **_typed(arguments)}.items() if value is not None}
+        refuse_what_a_sweep_decides(given)
+        arguments.model = given.get("model", MODEL)
+        config = EvaluatorConfig.from_cli(arguments)
+    config.model_args = config.model_args or {}
+    for name in MODEL_ARGUMENTS:
+        if name in config.model_args:
+            raise InputError(f"{name}= given among the model arguments, which a sweep sets by itself: leave it out")
+    return config
+
+
+def _typed(arguments) -> dict:
+    return {name: value for name, value in vars(arguments).items() if value is not None}
+
+
+def refuse_what_a_sweep_decides(given: dict) -> None:
+    """Look through what was typed, or stands in the file of --config."""
+    if given.get("model", MODEL) not in MODELS:
+        allowed = " or ".join(MODELS)
+        raise InputError(f"--model {given['model']} given, a sweep prunes heads: --model {allowed}, or leave it out")
+    for name, remedy in NOT_HERE.items():
+        if name in given and given[name] not in ({}, []) and given[name] is not False:
+            raise InputError(f"--{name} given, which has no place in a sweep: {remedy}")
+    if not any(given.get("tasks") or ()):
+        raise InputError("no --tasks given: name one *_passn task, such as tiny_train_passn")
+
+
+@contextmanager
+def harness_sentence() -> Iterator[None]:
+    """Within the block, what the harness refuses becomes one sentence."""
+    try:
+        yield
+    except InputError:
+        raise
+    except (ValueError, TypeError, KeyError, OSError) as error:
+        first = str(error).strip().partition("\n")[0]
+        raise InputError(first or type(error).__name__) from None
+
+
+def heads_of(model_args: dict) -> list[int]:
+    """Return the number of heads of each layer, from the model's configuration."""
+    from sprint_lmeval.checkpoints.pretrained import config_heads, resolve_pretrained
+    from sprint_lmeval.names import PAPER_MODEL
+
+    keys = ("revision", "trust_remote_code", "subfolder", "token", "cache_dir")
+    name = resolve_pretrained(str(model_args.get("pretrained", PAPER_MODEL)))
+    layout = config_heads(name, **{key: model_args[key] for key in keys if model_args.get(key)})
+    return [layer.heads for layer in layout.layers]
+
+
+def evaluated(config, candidates: list[Candidate], plan: Plan) -> dict | None:
+    """Run the harness with all candidates on the drawn questions; returns its results with samples."""
+    from lm_eval import simple_evaluate
+
+    with harness_sentence():
+        tasks = config.process_tasks(config.metadata)
+    model_args = {**config.model_args, "head_masks": [str(c) for c in candidates], "store": str(plan.store_file)}
+    log.info("sweep of %d candidates; responses are kept in %s", len(candidates), plan.store_file)
+    with evaluate_replaced_by(lambda real: on_drawn_questions(real, len(candidates), plan)):
+        return simple_evaluate(
+            model=config.model,
+            model_args=model_args,
+            tasks=config.tasks,
+            num_fewshot=config.num_fewshot,
+            batch_size=config.batch_size,
+            max_batch_size=config.max_batch_size,
+            device=config.device,
+            bootstrap_iters=0,
+            system_instruction=config.system_instruction,
+            apply_chat_template=config.apply_chat_template,
+            fewshot_as_multiturn=config.fewshot_as_multiturn,
+            gen_kwargs=config.gen_kwargs,
+            task_manager=tasks,
+            verbosity=config.verbosity,
+            confirm_run_unsafe_code=config.confirm_run_unsafe_code,
+        )
+
+
+def on_drawn_questions(evaluate: Callable, n: int, plan: Plan) -> Callable:
+    """Return the harness's `evaluate` for one task, with N = n and the drawn questions."""
+
+    def evaluate_drawn(lm, task_dict, **options):
+        tasks = task_dict["tasks"]
+        if len(tasks) != 1:
+            raise InputError(f"tasks {', '.join(tasks)} given, a matrix is of one: name one *_passn task")
+        set_repeats(tasks, n)
+        ((name, task),) = tasks.items()
+        drawn = drawn_questions([doc["question"] for doc in task.eval_docs], plan.questions, plan.seed)
+        return evaluate(lm=lm, task_dict=task_dict, **{**options, "samples": {name: drawn}})
+
+    return evaluate_drawn
+
+
+def drawn_questions(texts: list[str], count: int | None, seed: int) -> list[int]:
+    """Return the numbers of `count` documents, drawn without replacement; of equal texts the first one only.
+
+    A larger draw with the same seed holds every smaller one, so that a sweep can be extended.
+    """
+    first = {question_hash(text): number for number, text in reversed(list(enumerate(texts)))}
+    distinct = sorted(first.values())
+    if count is None:
+        return distinct
+    if count > len(distinct):
+        raise InputError(f"--questions {count} given, the task has {len(distinct)} different ones: ask for fewer")
+    return sorted(random.Random(f"sprint-lmeval sweep {seed}").sample(distinct, len(distinct))[:count])
+
+
+def matrix_of(results: dict, config, plan: Plan, layers: list[int]) -> OutcomeMatrix:
+    """Return the matrix of a finished run, with the facts of the run and of the sweep."""
+    ((task, samples),) = results["samples"].items()
+    facts = {
+        **run_facts(results, task),
+        "model_args": {k: v for k, v in config.model_args.items() if k not in PRIVATE},
+        "source": "sweep",
+        "layers": layers,
+        "questions": len(samples),
+        "seed": plan.seed,
+        "system_instruction": config.system_instruction,
+        "sprint_lmeval": __version__,
+    }
+    facts["split"] = "+".join(sorted({str(sample["doc"].get("split") or "") for sample in samples}))
+    matrix = OutcomeMatrix(**fields_of_rows(samples, json.loads(json.dumps(facts, default=str))))
+    return matrix if plan.texts else matrix.without_texts()
+
+
+def described(matrix: OutcomeMatrix, results: dict, plan: Plan) -> str:
+    """Return what was swept, in two lines."""
+    store = results["config"]["sprint"]["store"]
+    solved, base = matrix.correct.any(axis=1).mean(), matrix.correct[:, matrix.candidates.index(BASE)].mean()
+    return (
+        f"{plan.output}: {len(matrix.questions)} questions x {len(matrix.candidates)} candidates "
+        f"({store['generated']} answers generated, {store['reused']} from {plan.store_file})\n"
+        f"base solves {base:.1%}, at least one candidate {solved:.1%}\n"
+    )

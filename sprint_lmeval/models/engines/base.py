@@ -1,0 +1,90 @@
+"""What the models on engines with adapters share: everything before an engine is there, and what results record."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from functools import partial
+
+from sprint_lmeval.adapters.engine_check import AdapterTest
+from sprint_lmeval.candidates import BASE, Candidate
+from sprint_lmeval.checkpoints.pretrained import config_heads
+from sprint_lmeval.models.best_of_n import BestOfN
+from sprint_lmeval.models.checks import check_before_loading
+from sprint_lmeval.models.engines.engine_requests import Checkpoint
+from sprint_lmeval.models.run_record import RunRecord
+from sprint_lmeval.store.keys import altered_facts, fingerprint_of
+from sprint_lmeval.strategies.build import build_strategy, chosen_selector
+
+log = logging.getLogger(f"lm_eval.{__name__}")
+OF_THE_HUB = ("revision", "trust_remote_code", "token", "cache_dir")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What a user wrote about candidates, by the names of the model arguments."""
+
+    head_masks: str | list | None = None
+    strategy: str | None = None
+    pool: str | list | None = None
+    strategy_seed: int = 0
+    selector: str | None = None
+    selector_encoder: str | None = None
+    selector_check: bool = True
+
+    def build(self):
+        """Return what makes the strategy once the heads are known; InputError for contradictions."""
+        others = {"head_masks": self.head_masks, "pool": self.pool}
+        chosen = chosen_selector(self.strategy, self.selector, self.selector_encoder, self.selector_check, others)
+        return chosen or build_strategy(self.strategy, self.head_masks, self.pool, self.strategy_seed)
+
+
+class EngineModel(BestOfN):
+    """A harness model whose candidates are adapters of an engine.
+
+    Attributes:
+        self_test: what was seen on the engine, or None where nothing is pruned.
+    """
+
+    self_test: AdapterTest | None = None
+    _checkpoint: Checkpoint
+
+    def _prepare(self, pretrained: str, choice: Choice, of_model: dict) -> None:
+        """Read the model's configuration and make the strategy.
+
+        Args:
+            pretrained: folder or hub id.
+            choice: what the user wrote about candidates.
+            of_model: arguments that say which model it is, or make it another one than its files say.
+        """
+        build = choice.build()
+        check_before_loading(pretrained, build, of_model)
+        of_the_hub = {key: of_model[key] for key in OF_THE_HUB if of_model.get(key)}
+        self.layout = config_heads(pretrained, **of_the_hub)
+        self.strategy = build([layer.heads for layer in self.layout.layers])
+        self._record = RunRecord()
+        self._fingerprint = partial(fingerprint_of, pretrained, of_model)
+        self._altered = altered_facts(pretrained, of_model)
+
+    def _pruned(self) -> list[Candidate]:
+        """Return every candidate that may need an adapter."""
+        return [candidate for candidate in self.strategy.possible() if candidate != BASE]
+
+    def load_weights(self) -> None:
+        """Let the engine have them; here it has."""
+
+    def _log_strategy(self) -> None:
+        self._warn_of_spread()
+        ignored = self._checkpoint.not_applied()
+        if ignored:
+            log.warning("the checkpoint's generation_config asks for what the engine is not told: %s", ignored)
+        log.info("strategy %s on %s: %s", self.strategy.described(), self.layout.architecture, self.self_test)
+
+    def _described(self, engine: dict, versions: dict) -> dict:
+        """Return what the results hold under `sprint`."""
+        sprint = self._record.described(self.strategy, self.layout, self.self_test, self._checkpoint)
+        sprint["versions"] |= versions
+        sprint |= {"fingerprint": self._known_fingerprint(), "altered": self._altered, "engine": engine}
+        if self.stored:
+            sprint["store"] = self.stored.described()
+        return sprint

@@ -1,0 +1,129 @@
+"""Rows for an engine with adapters, vLLM in this process or behind a server: token ids and parameters, responses.
+
+The same prompts, ends of responses and cutting as in `generation.py`, in the words of vLLM's `SamplingParams`, which
+its server takes too; everything is given, so that no default of a checkpoint or server counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from huggingface_hub import constants
+from huggingface_hub.errors import LocalEntryNotFoundError
+from transformers import GenerationConfig, PretrainedConfig, PreTrainedTokenizerBase
+
+from sprint_lmeval.errors import InputError
+from sprint_lmeval.generation.decode import Response, Row, Settings, end_token_ids
+from sprint_lmeval.generation.rows import encode, response_of
+from sprint_lmeval.models.generation_settings import altered_decoding
+
+OF_GENERATE = {"repetition_penalty": "repetition_penalty", "min_new_tokens": "min_tokens"}  # theirs: vLLM's
+NOTHING = {"repetition_penalty": 1.0, "min_new_tokens": 0}
+FINISHED = ("stop", "length")  # finish reasons of a whole answer; with any other one it was cut off
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What of a model is read on this side: its configuration and generation settings, no weights."""
+
+    config: PretrainedConfig
+    generation_config: GenerationConfig
+
+    @classmethod
+    def of(cls, pretrained: str, config: PretrainedConfig, **of_the_hub: object) -> Checkpoint:
+        """Raises InputError where the hub does not answer and so nobody knows whether there are generation settings."""
+        named = {key: value for key, value in of_the_hub.items() if key != "trust_remote_code"}
+        try:
+            return cls(config, GenerationConfig.from_pretrained(pretrained, **named))
+        except OSError as error:
+            if isinstance(error.__cause__, LocalEntryNotFoundError) and not constants.HF_HUB_OFFLINE:
+                cause = " ".join(str(error).split())[:200]
+                raise InputError(
+                    f"the generation settings of {pretrained} could not be fetched ({cause}): try again, or with "
+                    "HF_HUB_OFFLINE=1 what is on this disk is all there is"
+                ) from None
+        # There are none of its own: those in the configuration file, as transformers does.
+        in_config = {"config_file_name": "config.json", "_from_model_config": True}
+        return cls(config, GenerationConfig.from_pretrained(pretrained, **in_config, **named))
+
+    @property
+    def vocabulary(self) -> int:
+        """How many tokens the model has, those included that its tokenizer lacks."""
+        return int(getattr(self.config.get_text_config(), "vocab_size", None) or 0)
+
+    def not_applied(self) -> dict:
+        """Return what the generation settings change in greedy decoding and an engine is not told."""
+        return {
+            k: v for k, v in altered_decoding(self.generation_config.to_diff_dict()).items() if k not in OF_GENERATE
+        }
+
+
+@dataclass(frozen=True)
+class Request:
+    """One row as an engine gets it: token ids, sampling parameters, and how many tokens of the prompt were cut."""
+
+    row: Row
+    tokens: list[int]
+    parameters: dict
+    cut: int
+
+
+class EngineRows:
+    """Makes requests of rows, and responses of what became of them, for one group of settings."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, checkpoint: Checkpoint, settings: Settings) -> None:
+        self.tokenizer, self.settings = tokenizer, settings
+        self.ends = end_token_ids(checkpoint, tokenizer, settings.until)
+        self.parameters = self._parameters(checkpoint)
+
+    def _parameters(self, checkpoint: Checkpoint) -> dict:
+        settings = self.settings
+        for name, value in settings.generate_arguments.items():
+            if name not in OF_GENERATE:
+                raise InputError(
+                    f"generation argument {name}={value} given, vLLM takes {' and '.join(OF_GENERATE)}: leave it out, "
+                    "or use hf-pruned-bon"
+                )
+        of_checkpoint = checkpoint.generation_config.to_diff_dict()
+        given = {**NOTHING, **{k: of_checkpoint[k] for k in NOTHING if of_checkpoint.get(k)}}
+        given |= settings.generate_arguments
+        return {
+            "max_tokens": settings.max_new_tokens,
+            "top_p": settings.top_p,
+            "top_k": settings.top_k,  # 0: all, as here
+            "min_p": 0.0,
+            # Behind a think_end_token the stop strings count in the response only, as in the harness's vllm model.
+            "stop": [] if settings.think_end_token is not None else [stop for stop in settings.until if stop],
+            "stop_token_ids": self.ends,
+            **{theirs: given[ours] for ours, theirs in OF_GENERATE.items()},
+        }
+
+    def requests(self, rows: Sequence[Row]) -> Iterator[Request]:
+        """Yield the rows' requests candidate by candidate, prompts in order: adapters and prefixes are used again.
+
+        The keys and values of a prefix are shared by rows of one adapter only, so rows of one adapter come together.
+        """
+        encoded = {prompt: encode(self.tokenizer, prompt, self.settings) for prompt in {row.prompt for row in rows}}
+        room = self.settings.max_prompt_tokens or max(map(len, encoded.values()), default=0)
+        order = {candidate: place for place, candidate in enumerate(dict.fromkeys(row.candidate for row in rows))}
+        for row in sorted(rows, key=lambda row: (order[row.candidate], encoded[row.prompt], row.sample)):
+            ids = encoded[row.prompt]
+            drawn = row.seed is not None
+            own = {"temperature": self.settings.temperature if drawn else 0.0, "seed": row.seed}
+            if not drawn:
+                own |= {"top_p": 1.0, "top_k": 0}
+            yield Request(row, ids[-room:], {**self.parameters, **own}, max(0, len(ids) - room))
+
+    def response(self, request: Request, tokens: Sequence[int], stop_reason: object) -> Response:
+        """Return the response that an engine's new tokens stand for.
+
+        Args:
+            request: what was asked.
+            tokens: the new token ids, with the end token.
+            stop_reason: the stop string that ended it, a token id, or None.
+        """
+        tokens = list(tokens)
+        stopped = len(tokens) if isinstance(stop_reason, str) else None
+        said = response_of(self.tokenizer, tokens, stopped, self.ends, self.settings)
+        return Response(said.text, said.truncated, said.new_tokens, request.cut)

@@ -1,0 +1,192 @@
+"""The harness model `hf-pruned-bon`: requests -> strategy -> candidates -> pruned generation -> texts.
+
+A subclass of the harness's `hf` model (`lm_eval/models/huggingface.py`) that takes all of its arguments. What differs:
+the N repeats of a document get the first N candidates of a strategy, and rows of different candidates share a batch.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+
+import torch
+
+from sprint_lmeval.checkpoints.pretrained import default_device, resolve_pretrained
+from sprint_lmeval.errors import InputError, show_one_sentence
+from sprint_lmeval.generation.decode import MOST_ROWS, Response, Row, Settings, generate
+from sprint_lmeval.generation.fast.supported import obstacle
+from sprint_lmeval.models.best_of_n import BestOfN
+from sprint_lmeval.models.checks import check_before_loading, check_selector, check_strategy, passed_self_test
+from sprint_lmeval.models.generation_settings import altered_decoding
+from sprint_lmeval.models.hf_arguments import check_arguments
+from sprint_lmeval.models.hf_lazy import LazyWeights
+from sprint_lmeval.models.run_record import RunRecord
+from sprint_lmeval.names import PAPER_MODEL
+from sprint_lmeval.pruning.hooks import head_layout, prune_heads
+from sprint_lmeval.store.database import Store
+from sprint_lmeval.store.judgements import KeptJudgements
+from sprint_lmeval.store.keys import altered_facts, fingerprint_of, model_facts
+from sprint_lmeval.store.responses import StoredRows
+from sprint_lmeval.strategies.build import build_strategy, chosen_selector
+
+log = logging.getLogger(f"lm_eval.{__name__}")  # below the harness's, so that its --verbosity counts
+
+
+class HFPrunedBestOfN(BestOfN, LazyWeights):
+    """N greedy responses of N pruned sub-models, or one of the baselines.
+
+    Args:
+        pretrained: folder, hub id, `tiny`, or a loaded transformers model; by default the paper's model.
+        head_masks: candidates: `base:L5H0:L5H0+L10H3`, a .txt / .json / .yaml file, or a list.
+        strategy: `fixed` (with head_masks), `selector` (with selector), `base`, `sample`, `random` or `spread`.
+        pool: candidates that `random` draws from; by default the heads of `spread`.
+        strategy_seed: seed of `random` and `sample`.
+        selector: a trained selector that chooses each question's candidates: folder, hub id or name of a shipped one.
+        selector_encoder: folder of the selector's sentence encoder, where that is not the default one.
+        selector_check: whether a selector of another model, and its own training questions, are refused.
+        store: file in which responses are kept; those that are in it are not generated again.
+        kwargs: every argument of the harness's `hf` model.
+
+    Raises:
+        InputError: on any argument that is unknown, contradictory or does not fit the model, where possible before
+            weights are loaded.
+    """
+
+    def __init__(
+        self,
+        pretrained: str | torch.nn.Module = PAPER_MODEL,
+        head_masks: str | list | None = None,
+        strategy: str | None = None,
+        pool: str | list | None = None,
+        strategy_seed: int = 0,
+        selector: str | None = None,
+        selector_encoder: str | None = None,
+        selector_check: bool = True,
+        store: str | os.PathLike | None = None,
+        **kwargs,
+    ) -> None:
+        show_one_sentence()
+        check_arguments(kwargs)
+        others = {"head_masks": head_masks, "pool": pool}
+        chosen = chosen_selector(strategy, selector, selector_encoder, selector_check, others)
+        build = chosen or build_strategy(strategy, head_masks, pool, strategy_seed)
+        if isinstance(pretrained, str):
+            pretrained = resolve_pretrained(pretrained)
+            kwargs["device"] = default_device(kwargs.get("device"))
+            if kwargs["device"] == "cpu" and int(os.environ.get("WORLD_SIZE", "1")) > 1:
+                os.environ.setdefault("ACCELERATE_USE_CPU", "true")  # else accelerate sees one process of one
+            check_before_loading(pretrained, build, kwargs)
+        elif not isinstance(pretrained, torch.nn.Module):
+            raise InputError(f"pretrained={pretrained} given, it must be a name, a folder or a loaded model")
+        stored = Store.open(store) if store is not None else None
+        self._wait = stored is not None
+        try:
+            super().__init__(pretrained=pretrained, **kwargs)
+        except OSError as error:  # transformers: a tokenizer, adapter or revision that is not there
+            raise InputError(f"the model could not be loaded: {' '.join(str(error).split())[:300]}") from error
+        self._take_global_rank()
+        self.layout = head_layout(self.model)
+        self.strategy = build([layer.heads for layer in self.layout.layers])
+        if chosen and (kwargs.get("gguf_file") or not isinstance(pretrained, str)):
+            check_selector(chosen, pretrained, kwargs, self.layout)
+        check_strategy(self.layout, self.strategy)
+        self.self_test = passed_self_test(self.model, self.layout) if self.weights_loaded else None
+        self._record = RunRecord()
+        self._most_rows = kwargs.get("max_batch_size")
+        self._fingerprint = partial(fingerprint_of, pretrained, kwargs if isinstance(pretrained, str) else {})
+        self._altered = altered_facts(pretrained, kwargs)
+        if stored is not None:
+            facts = model_facts(pretrained, kwargs, self.model, self.tokenizer, self.device.type)
+            self.stored, self._judgements = StoredRows(stored, facts), KeptJudgements(stored)
+        self._log_strategy()
+
+    def load_weights(self) -> None:
+        """Load the weights where they were left for later (store=), and test pruning on them."""
+        if self.weights_loaded:
+            return
+        super().load_weights()
+        self.layout = head_layout(self.model)
+        self.self_test = passed_self_test(self.model, self.layout)
+        log.info("self-test %s", self.self_test)
+
+    def _take_global_rank(self) -> None:
+        """Rank and world size over all machines and devices, CPU included; the parent knows local GPUs only."""
+        accelerator = getattr(self, "accelerator", None)
+        if accelerator is not None and accelerator.num_processes > 1:
+            self._rank, self._world_size = accelerator.process_index, accelerator.num_processes
+            self._device = accelerator.device
+            if self.device.type == "cpu":
+                atexit.register(_leave_process_group)
+
+    def _log_strategy(self) -> None:
+        described = self.strategy.described()
+        self._warn_of_spread()
+        altered = altered_decoding(self.model.generation_config.to_diff_dict())
+        if altered:
+            log.warning("the checkpoint's generation_config changes greedy decoding, as in the hf model: %s", altered)
+        log.info("strategy %s on %s, self-test %s", described, self.layout.architecture, self.self_test)
+
+    # ---- decoding ----
+
+    def _generate(self, rows: list[Row], settings: Settings) -> Iterator[tuple[Row, Response]]:
+        settings = replace(settings, batch_size=self._rows_per_batch(settings))
+        enabled = self.mixed_precision_dtype is not None
+        with torch.autocast(device_type=self.device.type, dtype=self.mixed_precision_dtype, enabled=enabled):
+            yield from generate(self.model, self.tokenizer, rows, settings, self.layout)
+
+    def _rows_per_batch(self, settings: Settings) -> int:
+        """Return the batch size; for `auto` what memory takes: fast decoding sees to that by itself, pass by pass."""
+        if self.batch_size != "auto":
+            return int(self.batch_size)
+        self.load_weights()
+        if not self.batch_sizes.get("generate"):
+            by_itself = obstacle(self.model, self.layout, settings, self.max_length) is None
+            rows = self._most_rows or MOST_ROWS if by_itself else self._detect_batch_size()
+            self.batch_sizes["generate"] = int(rows)
+            log.info("batch_size=auto: %s%d rows", "up to " if by_itself else "", rows)
+        return self.batch_sizes["generate"]
+
+    # ---- scoring of given continuations: one candidate only ----
+
+    def loglikelihood(self, requests: list, *args, **kwargs) -> list:
+        self._only_candidate()
+        self.load_weights()
+        return super().loglikelihood(requests, *args, **kwargs)
+
+    def loglikelihood_rolling(self, requests: list, *args, **kwargs) -> list:
+        self._only_candidate()
+        self.load_weights()
+        return super().loglikelihood_rolling(requests, *args, **kwargs)
+
+    def _model_call(self, inps: torch.Tensor, *args, **kwargs) -> torch.Tensor:
+        possible = self.strategy.possible() if hasattr(self, "strategy") else []
+        if len(possible) != 1:
+            return super()._model_call(inps, *args, **kwargs)
+        with prune_heads(self.model, possible * len(inps), self.layout):
+            return super()._model_call(inps, *args, **kwargs)
+
+    # ---- what the results record ----
+
+    def get_model_info(self) -> dict:
+        """Return the parent's facts and, under `sprint`, what is needed to rerun and to trust the numbers."""
+        sprint = self._record.described(self.strategy, self.layout, self.self_test, self.model)
+        sprint["fingerprint"] = self._known_fingerprint()
+        sprint["altered"] = self._altered
+        if self.stored:
+            sprint["store"] = self.stored.described()
+        info = super().get_model_info() if isinstance(self.pretrained, str) else {}
+        return {**info, "sprint": sprint}
+
+
+def _leave_process_group() -> None:
+    """End gloo's threads before Python ends.
+
+    Otherwise a process that is done is aborted now and then (pytorch#190489), and its launcher ends the others too,
+    before their results are written.
+    """
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()

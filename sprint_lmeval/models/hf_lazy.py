@@ -1,0 +1,85 @@
+"""A harness model whose weights are read when the first row has to be decoded, and not before.
+
+Until then a stand-in without weights (meta device) is in the model's place: it has the configuration, the generation
+settings and the heads, which is all that strategies, prompts, stored responses and results need.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+
+import torch
+from lm_eval.models.huggingface import HFLM
+from lm_eval.models.utils_hf import get_dtype
+from transformers import GenerationConfig, PreTrainedModel
+
+from sprint_lmeval.errors import InputError
+from sprint_lmeval.store.keys import loaded_facts
+
+log = logging.getLogger(f"lm_eval.{__name__}")
+EAGER = ("gguf_file", "autogptq", "gptqmodel")  # here the configuration alone does not say what is loaded
+
+
+class LazyWeights(HFLM):
+    """`HFLM` that can wait with its weights: set `_wait` before `__init__`, call `load_weights` before decoding."""
+
+    _wait = False
+    _waiting: dict | None = None  # what `_create_model` was called with
+
+    @property
+    def weights_loaded(self) -> bool:
+        return self._waiting is None
+
+    def _create_model(self, pretrained: str, **arguments) -> None:
+        if not self._wait or any(arguments.get(name) for name in EAGER):
+            super()._create_model(pretrained, **arguments)
+            return
+        self._waiting = {"pretrained": pretrained, **arguments}
+        self._model = _stand_in(self.AUTO_MODEL_CLASS, self._config, pretrained, arguments)
+
+    def load_weights(self) -> None:
+        """Load what was waiting, as `HFLM.__init__` does it. Raises InputError where it cannot be had."""
+        if self.weights_loaded:
+            return
+        log.info("loading the weights of %s", self._waiting["pretrained"])
+        expected = loaded_facts(self._model)
+        try:
+            super()._create_model(**self._waiting)
+        except OSError as error:
+            raise InputError(f"the model could not be loaded: {' '.join(str(error).split())[:300]}") from error
+        self._waiting = None
+        self.model.eval()
+        self.model.tie_weights()
+        if str(self.device) != "cpu" and not getattr(self.model, "hf_device_map", None):
+            self.model.to(self.device)
+        found = loaded_facts(self.model)
+        different = [name for name, value in expected.items() if found[name] != value]
+        if different:
+            raise InputError(
+                f"the loaded model has another {different[0]} ({found[different[0]]}) than its files say "
+                f"({expected[different[0]]}), so its responses cannot be told apart in a store: leave store= out"
+            )
+
+
+def _stand_in(kind: type, config, pretrained: str, arguments: dict) -> PreTrainedModel:
+    from accelerate import init_empty_weights
+
+    given = {"trust_remote_code": arguments.get("trust_remote_code")}
+    if arguments.get("attn_implementation"):
+        given["attn_implementation"] = arguments["attn_implementation"]
+    config = copy.deepcopy(config)
+    dtype = get_dtype(arguments.get("dtype") or "auto")
+    dtype = getattr(config, "dtype", None) if dtype == "auto" else dtype
+    if isinstance(dtype, torch.dtype):
+        given["dtype"] = dtype
+    with init_empty_weights():
+        model = kind.from_config(config, **given)
+    where = {key: arguments[key] for key in ("revision", "subfolder", "cache_dir", "token") if arguments.get(key)}
+    try:
+        model.generation_config = GenerationConfig.from_pretrained(pretrained, **where)
+    except OSError:
+        log.debug("%s has no generation_config.json", pretrained)
+    model.name_or_path = pretrained
+    model.to = lambda *_, **__: model  # the harness moves its model to the device; there is nothing to move yet
+    return model

@@ -1,0 +1,67 @@
+"""What the harness's requests ask: which repeat of a document each one is, and the raw question behind it."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+
+def positions_of(requests: list) -> list[int]:
+    """Return which repeat of its document each request is.
+
+    The harness repeats one request object N times, and more often to pad a rank: count, modulo N.
+    """
+    seen: Counter = Counter()
+    positions = []
+    for request in requests:
+        positions.append(seen[id(request)] % max(request.repeats or 1, 1))
+        seen[id(request)] += 1
+    return positions
+
+
+def question_of(request) -> str:
+    """The raw question of a request's document, or its prompt where the document is of a foreign shape."""
+    doc = request.doc if isinstance(request.doc, dict) else {}
+    return next((doc[key] for key in ("question", "problem") if isinstance(doc.get(key), str)), request.args[0])
+
+
+class ResponseText(str):
+    """Text of one response.
+
+    Attributes:
+        candidate: notation of the candidate that wrote it, for example ``L5H0`` or ``base``.
+        truncated: whether it ended because the token limit was reached.
+        new_tokens: tokens generated, the end token included.
+        exchangeable: whether its siblings are independent samples, so that their order means nothing.
+        score: the strategy's score of the candidate for this question, or None.
+        judgements: where verdicts are kept (`answers.Memory`), or None; neither pickled nor written to sample files.
+    """
+
+    candidate: str
+    truncated: bool
+    new_tokens: int
+    exchangeable: bool
+    score: float | None
+    judgements: object
+
+    def __new__(
+        cls,
+        text: str,
+        *,
+        candidate: str,
+        truncated: bool,
+        new_tokens: int,
+        exchangeable: bool = False,
+        score: float | None = None,
+        judgements: object = None,
+    ) -> ResponseText:
+        response = super().__new__(cls, text)
+        response.candidate, response.truncated, response.new_tokens = candidate, truncated, new_tokens
+        response.exchangeable, response.score, response.judgements = exchangeable, score, judgements
+        return response
+
+    def __reduce__(self):
+        return _restore, (str(self), {**self.__dict__, "judgements": None})
+
+
+def _restore(text: str, attributes: dict) -> ResponseText:
+    return ResponseText(text, **attributes)

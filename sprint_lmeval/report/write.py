@@ -1,0 +1,204 @@
+"""`sprint-lmeval report RESULTS... -o DIR`: results in; README.md, CSV, figures and index.html out."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from sprint_lmeval.errors import InputError
+from sprint_lmeval.outcomes.matrix import OutcomeMatrix
+from sprint_lmeval.report.curves import curves_figure
+from sprint_lmeval.report.figures import file_name, save_figure
+from sprint_lmeval.report.head_figures import bars_figure, layer_gains, maps_figure, violins_figure
+from sprint_lmeval.report.heads import HeadTable, best_head_gains, head_table, heads_csv, table_name
+from sprint_lmeval.report.leaderboard import comparisons_csv, leaderboard, leaderboard_csv
+from sprint_lmeval.report.page.write import write_page
+from sprint_lmeval.report.readme import MARK, Report, readme
+from sprint_lmeval.runs.comparable import comparable_groups, group_label
+from sprint_lmeval.runs.result_files import named_paths
+from sprint_lmeval.runs.run import Run, read_runs
+from sprint_lmeval.runs.safe_text import number_of
+from sprint_lmeval.runs.scores import RunScores, read_scores
+
+MAX_GROUPS = 20  # whose curves are drawn
+MAX_TABLES = 12  # matrices whose heads are drawn
+MAX_MATRICES = 100
+OURS = re.compile(r"(curves|bars|violins|maps)-[\w.-]+\.(png|svg)")
+
+
+def report_command(options) -> str:
+    """Run `sprint-lmeval report`; returns what was written, and what was left out.
+
+    Raises:
+        InputError: nothing to report, runs that cannot be compared, or a folder that holds something else.
+    """
+    notes: list[str] = []
+    given, (folder,) = named_paths(options.results), named_paths([options.output])
+    matrices = _matrices(given, named_paths(options.matrix), notes)
+    runs = read_runs([p for p in given if p.suffix != ".parquet"], notes, may_be_none=bool(matrices))
+    report = write_report(folder, runs, matrices, options.separate, notes)
+    return "\n".join([_written(folder, report), *(f"note: {note}" for note in notes)])
+
+
+def write_report(
+    folder: Path,
+    runs: Sequence[Run],
+    matrices: Sequence[OutcomeMatrix] = (),
+    separate: bool = False,
+    notes: list[str] | None = None,
+) -> Report:
+    """Write a report of runs and matrices into a folder; returns what it holds.
+
+    Args:
+        folder: made where it is not there; an older report in it is replaced.
+        runs: of `read_runs`.
+        matrices: for tables and figures of single heads.
+        separate: give runs that cannot be compared tables of their own.
+        notes: what was left out so far; sentences are added.
+    """
+    notes = [] if notes is None else notes
+    groups = comparable_groups(runs, separate)
+    rows = leaderboard(groups, _scores(runs, notes))
+    report = Report(groups, rows, list(matrices), _tables(matrices, notes), notes)
+    _prepare(folder)
+    try:
+        _write(folder, report)
+    except OSError as error:
+        raise InputError(f"{folder}: the report could not be written ({error.strerror or error})") from None
+    return report
+
+
+def _matrices(given: Sequence[Path], named: Sequence[Path], notes: list[str]) -> list[OutcomeMatrix]:
+    """Outcome matrices that were named, and those found in folders; other parquet files there are told."""
+    matrices = [OutcomeMatrix.load(path) for path in (*named, *(p for p in given if p.suffix == ".parquet"))]
+    seen = {path.resolve() for path in (*named, *given)}
+    found = (file for folder in given if folder.is_dir() for file in _parquet_files(folder))
+    for file in (file for file in found if file.resolve() not in seen):
+        seen.add(file.resolve())
+        if len(matrices) == MAX_MATRICES:
+            notes.append(f"{file} and all later matrices: left out, a report shows at most {MAX_MATRICES}.")
+            break
+        try:
+            matrices.append(OutcomeMatrix.load(file))
+        except InputError as error:
+            notes.append(f"{error}; left out." if str(file) in str(error) else f"{file}: {error}; left out.")
+    return matrices
+
+
+def _parquet_files(folder: Path) -> list[Path]:
+    walked = (Path(root, name) for root, _, names in os.walk(folder) for name in names)
+    return sorted(file for file in walked if file.suffix == ".parquet")
+
+
+def _scores(runs: Sequence[Run], notes: list[str]) -> dict[tuple[Path, str], RunScores]:
+    found = {}
+    for run in runs:
+        try:
+            scores = read_scores(run)
+        except InputError as error:
+            notes.append(f"{error}; its scores are left out.")
+            continue
+        if scores is not None:
+            found[(run.path, run.task)] = scores
+    return found
+
+
+def _tables(matrices: Sequence[OutcomeMatrix], notes: list[str]) -> list[HeadTable]:
+    tables, names = [], set()
+    for matrix in matrices:
+        name = table_name(matrix)
+        count = sum(other.partition(" #")[0] == name for other in names)
+        name = f"{name} #{count + 1}" if count else name
+        names.add(name)
+        try:
+            tables.append(head_table(matrix, name))
+        except InputError as error:
+            notes.append(f"{error}; left out of the tables of heads.")
+    return tables
+
+
+def _prepare(folder: Path) -> None:
+    """Make the folder, and clear figures of an earlier report; a README.md of something else is not replaced."""
+    readme_file = folder / "README.md"
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"-o {folder} given, which is a file: give a folder")
+    if readme_file.exists() and not readme_file.read_text("utf-8", "replace").startswith(MARK):
+        raise InputError(f"{readme_file} is there and is no report: give another folder to -o")
+    others = [name for name in ("leaderboard.csv", "index.html") if (folder / name).exists()]
+    if others and not readme_file.exists():
+        raise InputError(f"{folder / others[0]} is there and is of no report: give another folder to -o")
+    try:
+        (folder / "figures").mkdir(parents=True, exist_ok=True)
+        for file in (folder / "figures").iterdir():
+            if OURS.fullmatch(file.name):
+                file.unlink()
+    except OSError as error:
+        raise InputError(f"-o {folder} given, it cannot be written ({error.strerror})") from None
+
+
+def _write(folder: Path, report: Report) -> None:
+    _draw_groups(folder, report)
+    _draw_heads(folder, report)
+    texts = {"README.md": readme(report)}
+    if report.rows:
+        texts["leaderboard.csv"] = leaderboard_csv(report.rows, folder)
+        texts["comparisons.csv"] = comparisons_csv(report.rows)
+    if report.tables:
+        texts["heads.csv"] = heads_csv(report.tables)
+    for name, text in texts.items():
+        (folder / name).write_text(text, "utf-8", newline="\n")
+    for name in {"leaderboard.csv", "comparisons.csv", "heads.csv"} - set(texts):
+        (folder / name).unlink(missing_ok=True)
+    runs = [row["run"] for row in report.rows]
+    write_page(runs, report.rows, report.matrices, folder / "index.html", [*_apart(report), *report.notes])
+
+
+def _apart(report: Report) -> list[str]:
+    """Why a task has several groups."""
+    named = [(group_label(report.groups, number), group) for number, group in enumerate(report.groups, 1)]
+    return [f"{label} stands apart because {group.differs}." for label, group in named if group.differs]
+
+
+def _draw_groups(folder: Path, report: Report) -> None:
+    for number, group in list(enumerate(report.groups, 1))[:MAX_GROUPS]:
+        figure, left_out = curves_figure([row for row in report.rows if row["group"] == number])
+        name = Path("figures", file_name("curves", str(number), group.task))
+        save_figure(figure, folder / name)
+        report.curves[number] = (f"Pass@N over N and over tokens, {group_label(report.groups, number)}", name)
+        report.notes += [f"figure {name.as_posix()}: {sentence}." for sentence in left_out]
+    if len(report.groups) > MAX_GROUPS:
+        report.notes.append(f"curves are drawn of the first {MAX_GROUPS} of {len(report.groups)} groups of runs.")
+
+
+def _draw_heads(folder: Path, report: Report) -> None:
+    tables = report.tables[:MAX_TABLES]
+    for number, table in enumerate(tables, 1):
+        figures = {"bars": bars_figure(table), "maps": maps_figure(table)}
+        gains = best_head_gains(table)
+        if gains:
+            figures["violins"] = violins_figure(table.name, "best head of a layer by subject", gains)
+        for kind, figure in figures.items():
+            name = Path("figures", file_name(kind, str(number), table.name))
+            save_figure(figure, folder / name)
+            report.heads.append((f"{table.name}: {kind}", name))
+    gains = layer_gains(tables)
+    if len(gains) > 1:
+        name = Path("figures", "violins-all")
+        figure = violins_figure("All matrices", "best head of a layer, all subject-layer pairs", gains)
+        save_figure(figure, folder / name)
+        report.heads.append(("Gains of the best heads by matrix", name))
+    if len(report.tables) > MAX_TABLES:
+        count = len(report.tables)
+        report.notes.append(f"heads are drawn of the first {MAX_TABLES} of {count} matrices; heads.csv has all.")
+
+
+def _written(folder: Path, report: Report) -> str:
+    parts = []
+    if report.rows:
+        groups = number_of(len(report.groups), "group", "groups")
+        parts.append(f"{number_of(len(report.rows), 'run', 'runs')} in {groups}")
+    if report.tables:
+        parts.append(number_of(len(report.tables), "outcome matrix", "outcome matrices"))
+    return f"{folder}: {', '.join(parts)}; see README.md and index.html there"

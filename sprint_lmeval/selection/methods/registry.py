@@ -1,0 +1,20 @@
+"""Every method by its name."""
+
+from __future__ import annotations
+
+from sprint_lmeval.errors import InputError
+from sprint_lmeval.selection.methods.baselines import Cover, Logistic, Nearest, Top
+from sprint_lmeval.selection.methods.coverage import Coverage
+from sprint_lmeval.selection.methods.method import Method
+from sprint_lmeval.selection.methods.sprint import Sprint
+
+METHODS: dict[str, Method] = {
+    method.name: method for method in (Sprint(), Top(), Cover(), Nearest(), Logistic(), Coverage())
+}
+
+
+def method_named(name: object) -> Method:
+    """Return a method by name. InputError for an unknown one."""
+    if not isinstance(name, str) or name not in METHODS:
+        raise InputError(f"method {str(name)[:40]!r} given, allowed are {', '.join(METHODS)}")
+    return METHODS[name]

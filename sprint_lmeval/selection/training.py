@@ -1,0 +1,207 @@
+"""What `sprint-lmeval train` does: outcome matrices in, a selector folder (or the file of a pool) out."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import logging
+import os
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from sprint_lmeval import __version__
+from sprint_lmeval.errors import InputError
+from sprint_lmeval.outcomes.matrix import OutcomeMatrix
+from sprint_lmeval.selection.encoder import Encoder
+from sprint_lmeval.selection.folder import FORMAT, HASHES, refuse_taken
+from sprint_lmeval.selection.methods.method import Examples, Method, Trained, read_options, train
+from sprint_lmeval.selection.methods.registry import METHODS, method_named
+from sprint_lmeval.selection.methods.set_cover import LONGEST, greedy_cover
+from sprint_lmeval.selection.selector import Selector, short_hashes
+from sprint_lmeval.selection.training_matrix import matrix_digest, training_matrix
+
+log = logging.getLogger(f"lm_eval.{__name__}")
+POOL = "pool"
+MAX_SEED = 2**32 - 1  # of scikit-learn's trees
+VERSIONS_OF = ("numpy", "torch", "sentence-transformers", "safetensors")
+CARRIED = tuple(
+    "task task_version settings chat_template prompt_form num_fewshot system_instruction dtype grader".split()
+)
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What a user may choose beside method and matrices; each default with its reason.
+
+    Attributes:
+        candidates: `all` of the matrix, so that every method has the same; `heads`: without base, as in the paper; or
+            a list or file.
+        seed: of the folds and of random starts.
+        folds: of the validation; 5 leave 4/5 of the questions for learning.
+        objective: settings are chosen by the mean of Pass@1..objective; 4, where the choice of heads matters most.
+        encoder: folder of another sentence encoder.
+        options: of the method, as text.
+    """
+
+    candidates: str = "all"
+    seed: int = 0
+    folds: int = 5
+    objective: int = 4
+    encoder: str | None = None
+    options: dict[str, str] | None = None
+
+
+def train_command(options: argparse.Namespace) -> str:
+    """Do what the command line asked for; returns what to print."""
+    if options.folds < 2:
+        raise InputError(f"--folds {options.folds} given, it must be a whole number from 2 up")
+    given = {}
+    for text in options.set:
+        name, equals, value = text.partition("=")
+        if not equals or not name or name in given:
+            raise InputError(f"--set {text} given, write NAME=VALUE, each name once")
+        given[name] = value
+    choices = Choices(options.candidates, options.seed, options.folds, options.objective, options.encoder, given)
+    matrices, exclude = [Path(p) for p in options.matrix], [Path(p) for p in options.exclude]
+    return train_selector(matrices, options.method, Path(options.output), choices, exclude, options.overwrite)
+
+
+def train_selector(
+    matrices: Sequence[Path],
+    method_name: str,
+    output: Path,
+    choices: Choices,
+    exclude: Sequence[Path] = (),
+    overwrite: bool = False,
+) -> str:
+    """Train a method on the matrices, write its folder, and return what to tell the user.
+
+    Raises:
+        InputError: on matrices, options or an output that do not fit; nothing is written then.
+    """
+    if not 0 <= choices.seed <= MAX_SEED:
+        raise InputError(f"--seed {choices.seed} given, it must be a whole number from 0 to {MAX_SEED}")
+    if method_name == POOL:
+        return train_pool(matrices, output, choices, exclude, overwrite)
+    if method_name not in METHODS:
+        raise InputError(f"--method {method_name} given, allowed are {', '.join(METHODS)} and {POOL}")
+    method = method_named(method_name)
+    read_options(method, choices.options or {})  # a mistake shows before anything is read
+    refuse_taken(output, overwrite)
+    matrix = training_matrix(matrices, choices.candidates, exclude)
+    selector = selector_of(method, matrix, Encoder.find(choices.encoder) if method.encodes else None, choices)
+    selector.save_pretrained(output, overwrite=overwrite)
+    return f"{output}: {method.name}, {_told(matrix)}, validation {_shown(selector.config['validation'])}"
+
+
+def selector_of(method: Method, matrix: OutcomeMatrix, encoder: Encoder | None, choices: Choices) -> Selector:
+    """Return the method's selector, trained on a matrix that `training_matrix` passed."""
+    options = read_options(method, choices.options or {})
+    examples = _examples(method, matrix, encoder)
+    trained = train(method, examples, options, choices.seed, choices.folds, choices.objective)
+    dim = examples.embeddings.shape[1]
+    known = {"name": encoder.name, "fingerprint": encoder.fingerprint, "dim": dim} if method.encodes else None
+    return Selector(_config(method, matrix, known, trained, choices), _tensors(matrix, trained), encoder)
+
+
+def train_pool(
+    matrices: Sequence[Path], output: Path, choices: Choices, exclude: Sequence[Path], overwrite: bool
+) -> str:
+    """Write the paper's pool: the candidates, greedily chosen, that together solve the most training questions."""
+    options = dict(choices.options or {})
+    size = options.pop("size", str(LONGEST))
+    if options or not size.isdecimal() or int(size) < 1:
+        raise InputError(f"options {choices.options} given, a pool has one: size, a whole number from 1 up")
+    if output.suffix != ".txt":
+        raise InputError(f"-o {output} given, the file of a pool ends in .txt")
+    if os.path.lexists(output) and not overwrite:
+        raise InputError(f"{output} is there already: give another name, or --overwrite")
+    matrix = training_matrix(matrices, choices.candidates, exclude)
+    if int(size) > len(matrix.candidates):
+        raise InputError(f"size={size} given, the matrix has {len(matrix.candidates)} candidates")
+    order, gains = greedy_cover(matrix.correct, int(size))
+    lines = [
+        f"# The {size} of {len(matrix.candidates)} candidates that together solve most of {_told(matrix)}.",
+        f"# Model {matrix.facts.get('model')}, task {matrix.facts.get('task')}, matrix {matrix_digest(matrix)[:16]}.",
+        *[f"{matrix.candidates[j]}  # + {100 * gain:.2f} %" for j, gain in zip(order[0], gains[0], strict=True)],
+    ]
+    _write_text(output, "\n".join(lines) + "\n")
+    return f"{output}: {size} candidates, {_told(matrix)}, {100 * gains.sum():.1f} % of them solved by one of these"
+
+
+def _write_text(path: Path, text: str) -> None:
+    """Write a text file whole or not at all."""
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}.", delete=False) as stream:
+            temporary = Path(stream.name)
+            stream.write(text)
+        temporary.chmod(0o644)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise InputError(f"{path} could not be written ({error.strerror or error}): give another place") from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+# ---- from matrix to selector ----
+
+
+def _examples(method: Method, matrix: OutcomeMatrix, encoder: Encoder | None) -> Examples:
+    if not method.reads:
+        texts = ("",) * len(matrix.questions)
+        return Examples(texts, np.zeros((len(texts), 0), np.float32), matrix.correct)
+    texts = tuple(question.text for question in matrix.with_texts().questions)
+    if not method.encodes:
+        return Examples(texts, np.zeros((len(texts), 0), np.float32), matrix.correct)
+    log.info("encoding %d questions", len(texts))
+    return Examples(texts, encoder.encode(texts), matrix.correct)
+
+
+def _tensors(matrix: OutcomeMatrix, trained: Trained) -> dict[str, np.ndarray]:
+    return {**trained.tensors, HASHES: np.sort(short_hashes([q.hash for q in matrix.questions]))}
+
+
+def _config(method: Method, matrix: OutcomeMatrix, encoder: dict | None, trained: Trained, choices: Choices) -> dict:
+    facts = matrix.facts
+    return {
+        "format": FORMAT,
+        "method": method.name,
+        "candidates": [str(candidate) for candidate in matrix.candidates],
+        "model": {
+            "name": facts.get("model"),
+            **{key: facts.get(key) for key in ("revision", "fingerprint", "architecture", "heads_per_layer")},
+        },
+        "encoder": encoder,
+        "setting": trained.setting,
+        "training": {
+            **{key: facts.get(key) for key in CARRIED},
+            **({"altered": facts["altered"]} if facts.get("altered") else {}),  # absent: the model as it is
+            "evaluate": str(facts.get("task")).replace("_train_", "_"),
+            "split": matrix.split,
+            "questions": len(matrix.questions),
+            "unsolved": int((~matrix.correct.any(axis=1)).sum()),
+            "matrix_sha256": matrix_digest(matrix),
+            "seed": choices.seed,
+            "folds": choices.folds,
+            "objective": choices.objective,
+            "tried": [[setting, round(score, 5)] for setting, score in trained.tried[:200]],
+        },
+        "validation": trained.validation,
+        "versions": {"sprint-lmeval": __version__, **{name: importlib.metadata.version(name) for name in VERSIONS_OF}},
+    }
+
+
+def _told(matrix: OutcomeMatrix) -> str:
+    unsolved = int((~matrix.correct.any(axis=1)).sum())
+    return f"{len(matrix.questions)} questions x {len(matrix.candidates)} candidates ({unsolved} questions unsolved)"
+
+
+def _shown(figures: dict[str, float]) -> str:
+    return ", ".join(f"pass@{k} {figures[f'pass@{k}']:.3f}" for k in (1, 2, 4, 8, 16) if f"pass@{k}" in figures)

@@ -1,0 +1,149 @@
+"""Outcome matrices -> the one that a method learns from: joined, narrowed to the candidates asked for, and checked."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from sprint_lmeval.candidates import BASE, Candidate, parse_candidates
+from sprint_lmeval.errors import InputError
+from sprint_lmeval.outcomes.matrix import OutcomeMatrix
+from sprint_lmeval.selection.folder import check_model
+
+SPLITS = ("train", "validation")
+ALIKE = (
+    "fingerprint",
+    "architecture",
+    "heads_per_layer",
+    "altered",
+    "settings",
+    "chat_template",
+    "prompt_form",
+    "num_fewshot",
+    "dtype",
+    "grader",
+)
+
+
+def training_matrix(paths: Sequence[Path], candidates: str, exclude: Sequence[Path] = ()) -> OutcomeMatrix:
+    """Load matrices, join them by question, keep the candidates asked for, and refuse what cannot be learned from."""
+    loaded = [OutcomeMatrix.load(path) for path in paths]
+    for path, matrix in zip(paths, loaded, strict=True):
+        _refuse_test(path, matrix)
+        _refuse_foreign_facts(path, matrix.facts)
+        _refuse_other(paths[0], loaded[0], path, matrix)
+    joined = join(loaded)
+    matrix = joined.select(candidates=_chosen(candidates, joined)).require_complete()
+    _refuse_heads_outside(matrix)
+    _refuse_unlearnable(matrix)
+    for path in exclude:
+        _refuse_overlap(matrix, path, OutcomeMatrix.load(path))
+    return matrix
+
+
+def _refuse_test(path: Path, matrix: OutcomeMatrix) -> None:
+    foreign = sorted({q.split for q in matrix.questions} - set(SPLITS))
+    if foreign:
+        raise InputError(
+            f"{path} has questions of the split {foreign[0]!r}, allowed for training are {', '.join(SPLITS)}: sweep "
+            "the training task, such as tiny_train_passn"
+        )
+
+
+def _refuse_foreign_facts(path: Path, facts: dict) -> None:
+    """What a selector's configuration takes over must be what its reader allows."""
+    model = {**facts, "name": facts.get("model")}
+    try:
+        check_model(model, "facts")
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+
+
+def _refuse_other(first_path: Path, first: OutcomeMatrix, path: Path, matrix: OutcomeMatrix) -> None:
+    for name in ALIKE:
+        one, other = _fact(first, name), _fact(matrix, name)
+        if one != other:
+            raise InputError(
+                f"{path} has {name} {_brief(other)}, and {first_path} has {_brief(one)}: matrices that are joined must "
+                "be of one model with the same settings"
+            )
+    if set(matrix.candidates) != set(first.candidates):
+        raise InputError(f"{path} has other candidates than {first_path}: sweep both over the same")
+
+
+def _fact(matrix: OutcomeMatrix, name: str) -> object:
+    value = matrix.facts.get(name)
+    return value or None if name == "altered" else value  # older matrices do not say that nothing was altered
+
+
+def join(matrices: Sequence[OutcomeMatrix]) -> OutcomeMatrix:
+    """Return one matrix of all questions, with the candidates of the first. InputError where a question is in two."""
+    if len(matrices) == 1:
+        return matrices[0]
+    alike = [matrix.select(candidates=matrices[0].candidates) for matrix in matrices]
+    arrays = {
+        name: np.concatenate([getattr(matrix, name) for matrix in alike])
+        for name in ("verdicts", "truncated", "new_tokens")
+    }
+    tasks = "+".join(sorted({str(matrix.facts.get("task")) for matrix in matrices}))
+    questions = tuple(question for matrix in alike for question in matrix.questions)
+    return OutcomeMatrix(questions, alike[0].candidates, facts={**matrices[0].facts, "task": tasks}, **arrays)
+
+
+def _chosen(candidates: str, matrix: OutcomeMatrix) -> list[Candidate]:
+    if candidates == "all":
+        return list(matrix.candidates)
+    if candidates == "heads":
+        return [candidate for candidate in matrix.candidates if candidate != BASE]
+    try:
+        return parse_candidates(candidates)
+    except ValueError as error:
+        raise InputError(f"--candidates: {error}; or write all, or heads (without base)") from None
+
+
+def _refuse_heads_outside(matrix: OutcomeMatrix) -> None:
+    heads = matrix.facts.get("heads_per_layer")
+    if not isinstance(heads, list):
+        return
+    for candidate in matrix.candidates:
+        if any(layer >= len(heads) or head >= heads[layer] for layer, head in candidate.heads):
+            raise InputError(
+                f"the matrix has candidate {candidate}, and its model {matrix.facts.get('model')} has no such head: it "
+                "is not of one model, make it anew"
+            )
+
+
+def _refuse_unlearnable(matrix: OutcomeMatrix) -> None:
+    if len(matrix.questions) < 2:
+        raise InputError("the matrix has a single question, and to learn and to validate takes two: sweep more")
+    if len(matrix.candidates) < 2:
+        raise InputError("the matrix has a single candidate, and there is nothing to choose: sweep more heads")
+    share = matrix.correct.mean()
+    if share in (0.0, 1.0):
+        every = "correct" if share else "not correct"
+        raise InputError(f"every answer in the matrix is {every}, so there is nothing to learn: sweep other questions")
+
+
+def _refuse_overlap(matrix: OutcomeMatrix, path: Path, test: OutcomeMatrix) -> None:
+    shared = {q.hash for q in matrix.questions} & {q.hash for q in test.questions}
+    if shared:
+        example = next(q.id for q in matrix.questions if q.hash in shared)
+        raise InputError(
+            f"{len(shared)} training questions (the first: {example}) are also in {path}, which was to be excluded: "
+            "train on others, or the figures would be of questions seen in training"
+        )
+
+
+def matrix_digest(matrix: OutcomeMatrix) -> str:
+    """sha256 over what is learned from: the questions' hashes, the candidates, and which answers are correct."""
+    digest = hashlib.sha256("\n".join([*(q.hash for q in matrix.questions), *map(str, matrix.candidates)]).encode())
+    digest.update(np.packbits(matrix.correct).tobytes())
+    return digest.hexdigest()
+
+
+def _brief(value: object) -> str:
+    text = str(value)
+    return text if len(text) <= 60 else text[:57] + "..."

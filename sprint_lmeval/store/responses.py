@@ -1,0 +1,74 @@
+"""Rows through a store: which responses are here already, and keeping new ones as they are finished."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
+
+from sprint_lmeval.generation.decode import Response, Row, Settings
+from sprint_lmeval.store.database import Store
+from sprint_lmeval.store.keys import row_key, run_key
+
+log = logging.getLogger(f"lm_eval.{__name__}")
+
+
+class StoredRows:
+    """A store and the facts of the model that writes to it.
+
+    Attributes:
+        reused, generated: distinct rows that were taken from the store, and that were put into it.
+    """
+
+    def __init__(self, store: Store, facts: dict) -> None:
+        self.store, self.facts = store, facts
+        self.reused = self.generated = 0
+        self._told = False
+
+    def found(self, rows: Sequence[Row], settings: Settings) -> dict[Row, Response]:
+        """Return the responses of those rows that are here."""
+        keys = self._keys(rows, settings)
+        stored = self.store.get_many(list(keys.values()))
+        responses = {row: Response(**asdict(stored[key])) for row, key in keys.items() if key in stored}
+        self.reused += len(responses)
+        if rows and not responses and not self._told:
+            self._told = True
+            self._say_why_nothing_fits(rows[0], settings)
+        return responses
+
+    def keeping(
+        self, responses: Iterable[tuple[Row, Response]], rows: Sequence[Row], settings: Settings
+    ) -> Iterator[tuple[Row, Response]]:
+        """Hand responses on, each one after it was put."""
+        keys = self._keys(rows, settings)
+        for seeded in {row.seed is not None for row in rows}:
+            self.store.put_origin(*run_key(self.facts, settings, seeded))
+        for row, response in responses:
+            self.store.put(keys[row], response)
+            self.generated += 1
+            yield row, response
+
+    def described(self) -> dict:
+        """Return what the results record."""
+        return {"file": self.store.path.name, "reused": self.reused, "generated": self.generated}
+
+    def _keys(self, rows: Sequence[Row], settings: Settings) -> dict[Row, bytes]:
+        runs = {seeded: run_key(self.facts, settings, seeded)[0] for seeded in (False, True)}
+        return {row: row_key(runs[row.seed is not None], row) for row in rows}
+
+    def _say_why_nothing_fits(self, row: Row, settings: Settings) -> None:
+        """A store that is full and gives nothing: name what differs from the nearest run in it."""
+        mine = _flat(json.loads(run_key(self.facts, settings, row.seed is not None)[1]))
+        others = [_flat(json.loads(text)) for text in self.store.origins()]
+        differing = [[name for name in {**mine, **other} if mine.get(name) != other.get(name)] for other in others]
+        nearest = min(differing, key=len, default=None)
+        if nearest:
+            shown = ", ".join(sorted(nearest)[:6])
+            log.warning("%s has answers, but none for this run: %s differ", self.store.path, shown)
+
+
+def _flat(value: object, name: str = "") -> dict[str, object]:
+    if not isinstance(value, dict):
+        return {name: value}
+    return {k: v for key, inner in value.items() for k, v in _flat(inner, f"{name}.{key}" if name else key).items()}

@@ -1,0 +1,130 @@
+"""Question -> N ordered candidates.
+
+In: the raw questions of the documents and N. Out: N candidates for each, in the order in which pass@k counts them
+(paper section 5: Pass@N is the best of the first N). Which strategies exist, and what each of them is given by the
+user, stands in `build_strategy`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+from sprint_lmeval.candidates import BASE, Candidate
+from sprint_lmeval.errors import InputError
+
+
+class Strategy(ABC):
+    """Decides which candidates answer a question, and in which order.
+
+    Attributes:
+        name: what results call it.
+        learned: whether it was fitted on training questions; an unlearned one is never shown as SPRINT.
+        exchangeable: whether the order of its N responses carries no meaning (independent samples).
+        scores: per question of the last call, one number per candidate, or None where it has none.
+    """
+
+    name: str
+    learned = False
+    exchangeable = False
+    scores: list[list[float]] | None = None
+
+    @abstractmethod
+    def candidates(self, questions: Sequence[str], n: int) -> list[list[Candidate]]:
+        """Return `n` candidates per question, best first. Raises InputError where it has fewer than `n`."""
+
+    @abstractmethod
+    def described(self) -> dict:
+        """Return what the results record of this strategy: everything needed to rerun it."""
+
+    def possible(self) -> list[Candidate]:
+        """Return every candidate that may be chosen, to be checked against the model before anything runs."""
+        return []
+
+
+class Listed(Strategy):
+    """The first N of one ordered list, the same for every question."""
+
+    def __init__(self, name: str, candidates: Sequence[Candidate]) -> None:
+        self.name, self.listed = name, list(candidates)
+
+    def candidates(self, questions: Sequence[str], n: int) -> list[list[Candidate]]:
+        refuse_too_few(n, len(self.listed), self.name, "give more in head_masks=")
+        return [self.listed[:n] for _ in questions]
+
+    def described(self) -> dict:
+        return {"strategy": self.name, "learned": self.learned, "candidates": [str(c) for c in self.listed]}
+
+    def possible(self) -> list[Candidate]:
+        return self.listed
+
+
+class Unpruned(Strategy):
+    """The unpruned model: generated once, its response stands for all N."""
+
+    name = "base"
+
+    def candidates(self, questions: Sequence[str], n: int) -> list[list[Candidate]]:
+        return [[BASE] * n for _ in questions]
+
+    def described(self) -> dict:
+        return {"strategy": self.name, "learned": False, "candidates": ["base"]}
+
+
+class Sampled(Unpruned):
+    """N independent multinomial samples of the unpruned model, each with a seed of its own."""
+
+    name = "sample"
+    exchangeable = True
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+
+    def described(self) -> dict:
+        return {"strategy": self.name, "learned": False, "candidates": ["base"], "strategy_seed": self.seed}
+
+    def row_seed(self, prompt: str, index: int) -> int:
+        """Return the seed of sample `index` of a prompt: the same on any machine, in any batch, on any rank."""
+        return _seed_from(f"{self.seed}:{index}:{prompt}")
+
+
+class RandomHeads(Strategy):
+    """N candidates drawn from a pool without replacement, anew for each question (the paper's second baseline)."""
+
+    name = "random"
+
+    def __init__(self, pool: Sequence[Candidate], seed: int, pool_name: str) -> None:
+        self.pool, self.seed, self.pool_name = list(pool), seed, pool_name
+
+    def candidates(self, questions: Sequence[str], n: int) -> list[list[Candidate]]:
+        refuse_too_few(n, len(self.pool), self.name, "give a larger pool=")
+        return [random.Random(_seed_from(f"{self.seed}:{q}")).sample(self.pool, n) for q in questions]
+
+    def described(self) -> dict:
+        pool = [str(c) for c in self.pool]
+        return {
+            "strategy": self.name,
+            "learned": False,
+            "pool": self.pool_name,
+            "pool_candidates": pool,
+            "strategy_seed": self.seed,
+        }
+
+    def possible(self) -> list[Candidate]:
+        return self.pool
+
+
+def refuse_too_few(n: int, available: int, name: str, remedy: str) -> None:
+    """Raise InputError where a strategy has fewer candidates than the task asks for."""
+    if n > available:
+        raise InputError(
+            f"the task asks for {n} responses per question and strategy {name} has {available} candidates: {remedy}, "
+            f"ask for fewer (sprint-lmeval run -n {available} ..., or `repeats: {available}` in a task YAML), "
+            "or use strategy=base, whose one response stands for all"
+        )
+
+
+def _seed_from(text: str) -> int:
+    return int.from_bytes(hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[:8], "big") >> 1
