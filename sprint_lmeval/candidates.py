@@ -22,7 +22,7 @@ SUFFIXES = (".txt", ".json", ".yaml", ".yml")
 _HEAD = re.compile(r"L([0-9]{1,4})H([0-9]{1,4})")
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True, order=True, repr=False)
 class Candidate:
     """The heads pruned for one answer, as sorted (layer, head) pairs, both counted from 0; none is the whole model."""
 
@@ -43,8 +43,16 @@ class Candidate:
             return BASE
         return cls(tuple(_parse_head(part.strip(), text) for part in text.split("+")))
 
+    @classmethod
+    def of(cls, given: "str | Candidate") -> "Candidate":
+        """Return a candidate that was given as one, or in its notation; ValueError for anything else."""
+        return given if isinstance(given, cls) else cls.parse(given)
+
     def __str__(self) -> str:
         return "+".join(f"L{layer}H{head}" for layer, head in self.heads) or "base"
+
+    def __repr__(self) -> str:
+        return f"Candidate({str(self)!r})"
 
 
 BASE = Candidate()
@@ -106,7 +114,7 @@ def _distinct(entries: list, where: str, places: list[str] | None = None) -> lis
     seen: dict[Candidate, str] = {}
     for entry, place in zip(entries, places, strict=True):
         try:
-            candidate = entry if isinstance(entry, Candidate) else Candidate.parse(entry)
+            candidate = Candidate.of(entry)
         except ValueError as error:
             raise ValueError(f"{where}, {place}: {error}") from None
         if candidate in seen:

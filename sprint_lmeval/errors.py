@@ -14,6 +14,11 @@ class InputError(ValueError):
     """A mistake in what was typed or in a file that was named; its text says what was given, allowed, and to do."""
 
 
+def cause(error: BaseException, length: int = 200) -> str:
+    """Return what foreign code said, on one line and cut to a length; the error's kind where it said nothing."""
+    return " ".join(str(error).split())[:length] or type(error).__name__
+
+
 def show_one_sentence() -> None:
     """Where a command line owns the process, end it with one sentence for an `InputError` and for unsaved results.
 
@@ -36,11 +41,11 @@ class _UnsavedResults(logging.Filter):
     """The harness logs that it could not write its results, and ends as if it had: here that is an error."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        cause = sys.exc_info()[1]
-        unwritten = isinstance(cause, OSError) and cause.errno is not None  # a failed upload has no number
+        problem = sys.exc_info()[1]
+        unwritten = isinstance(problem, OSError) and problem.errno is not None  # a failed upload has no number
         if unwritten and record.getMessage().startswith("Could not save"):
             raise InputError(
-                f"results could not be written ({cause}): free some space or give another --output_path"
+                f"results could not be written ({problem}): free some space or give another --output_path"
             ) from None
         return True
 

@@ -28,7 +28,7 @@ NUMBER_TOLERANCE = Fraction(1, 10_000)  # as in the paper's grader for GSM8K
 
 
 class Verdict(StrEnum):
-    """What became of one response."""
+    """What became of one response: it counts where it is `correct`, and stays in the denominator whatever it is."""
 
     correct = "correct"
     incorrect = "incorrect"
@@ -82,7 +82,13 @@ def extract_answer(response: str, kind: str) -> str | None:
 
 
 def check_answer(response: str, gold: str, kind: str = "math") -> Verdict:
-    """The verdict of one response."""
+    r"""Return the verdict of one response.
+
+    Args:
+        response: all that the model wrote.
+        gold: the right answer: LaTeX without dollar signs (`math`), or a number (`number`).
+        kind: `math` reads the last `\boxed{}`, as in MATH; `number` the final number, as in GSM8K.
+    """
     return judge_responses([response], gold, kind).verdicts[0]
 
 

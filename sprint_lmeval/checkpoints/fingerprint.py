@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sprint_lmeval.checkpoints.pretrained import resolve_pretrained
-from sprint_lmeval.errors import InputError
+from sprint_lmeval.errors import InputError, cause
 
 if TYPE_CHECKING:
     from torch import nn
@@ -102,8 +102,8 @@ def _finder(name: str, revision: str | None, subfolder: str, of_the_hub: dict) -
         try:
             return cached_file(name, file, revision=revision or "main", subfolder=subfolder or "", **missing, **options)
         except OSError as error:
-            cause = " ".join(str(error).split())[:200]
-            raise InputError(f"the files of {name} could not be had ({cause}): give the folder of the model") from None
+            said = cause(error)
+            raise InputError(f"the files of {name} could not be had ({said}): give the folder of the model") from None
 
     return find
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from sprint_lmeval.errors import InputError
+from sprint_lmeval.errors import InputError, cause
 from sprint_lmeval.pruning.heads import HeadLayout, head_layout
 from sprint_lmeval.tiny import MODEL_FOLDER
 
@@ -69,8 +69,8 @@ def fetch_config(name: str, **arguments: object):
     try:
         return AutoConfig.from_pretrained(name, **arguments)
     except (OSError, ValueError) as error:
-        cause = " ".join(str(error).split())[:300] or type(error).__name__
-        raise InputError(f"pretrained={name} could not be loaded ({cause}): {WAYS_OUT}") from None
+        said = cause(error, 300)
+        raise InputError(f"pretrained={name} could not be loaded ({said}): {WAYS_OUT}") from None
 
 
 def default_device(given: str | None) -> str:

@@ -20,7 +20,7 @@ import numpy as np
 
 from sprint_lmeval.answers.verdicts import UNKNOWN, VERDICTS
 from sprint_lmeval.candidates import MAX_CANDIDATES
-from sprint_lmeval.errors import InputError
+from sprint_lmeval.errors import InputError, cause
 from sprint_lmeval.files import write_whole
 from sprint_lmeval.runs.comparable import requirements
 from sprint_lmeval.runs.run import Question, Run, read_runs, require_samples
@@ -123,7 +123,7 @@ def read_baseline(path: Path) -> list[Run]:
     try:
         content = json.loads(path.read_bytes(), parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
-        said = " ".join(str(error).split())[:100]
+        said = cause(error, 100)
         raise InputError(f"{path} is not JSON ({said}): it is damaged, or was not written to its end") from None
     if not isinstance(content, dict) or content.get(KEY) != FORMAT:
         given = content.get(KEY) if isinstance(content, dict) else None

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sprint_lmeval.candidates import MAX_CANDIDATES, Candidate
-from sprint_lmeval.errors import InputError
+from sprint_lmeval.errors import InputError, cause
 from sprint_lmeval.outcomes.question import Question
 
 if TYPE_CHECKING:
@@ -142,8 +142,8 @@ def load_fields(path: Path) -> dict:
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or error})") from None
     except (pyarrow.ArrowException, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
-        cause = " ".join(str(error).split())[:150] or type(error).__name__
-        raise InputError(f"{path}: not an outcome matrix, or a damaged one ({cause}); {REMEDY}") from None
+        said = cause(error, 150)
+        raise InputError(f"{path}: not an outcome matrix, or a damaged one ({said}); {REMEDY}") from None
 
 
 def _read(path: Path) -> dict:

@@ -18,7 +18,7 @@ from pathlib import Path
 from datasets import Dataset, concatenate_datasets, load_dataset
 
 from sprint_lmeval.answers.extraction import last_box
-from sprint_lmeval.errors import InputError
+from sprint_lmeval.errors import InputError, cause
 from sprint_lmeval.tiny import problems as tiny_problems
 
 log = logging.getLogger(f"lm_eval.{__name__}")  # below the harness's, so that its --verbosity counts
@@ -182,9 +182,9 @@ def _from_hub(name: str, *config: str, split: str) -> Dataset:
     try:
         return load_dataset(name, *config, split=split)
     except Exception as error:  # the hub client raises a dozen kinds: network, offline mode, access, cache
-        cause = " ".join(str(error).split())[:200] or type(error).__name__
+        said = cause(error)
         raise InputError(
-            f"data set {name} could not be fetched ({cause}): run once where the hub is reachable, or set "
+            f"data set {name} could not be fetched ({said}): run once where the hub is reachable, or set "
             f"SPRINT_DATA_DIR to a folder with {LAYOUT}"
         ) from None
 

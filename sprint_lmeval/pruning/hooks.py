@@ -20,17 +20,30 @@ __all__ = ["HeadLayout", "LayerHeads", "check_heads", "head_layout", "prune_head
 
 
 @contextmanager
-def prune_heads(model: nn.Module, candidates: Sequence[Candidate], layout: HeadLayout | None = None) -> Generator[None]:
-    """Inside the `with` block, row i of every batch runs with `candidates[i]` pruned.
+def prune_heads(
+    model: nn.Module, candidates: Sequence[str | Candidate], layout: HeadLayout | None = None
+) -> Generator[None]:
+    """Inside the `with` block, row i of every batch runs with `candidates[i]` pruned (paper section 3).
 
-    Every forward pass must have exactly `len(candidates)` rows. `layout` saves looking the heads up again. Blocks may
-    be nested: a row then loses the heads of both. The hooks sit on the model, so other threads that use the same model
-    at that time are pruned too. Inside the block what torch.compile compiled runs uncompiled, since compiled code does
-    not see hooks that come later. ValueError for unknown heads, a model without heads, and a wrong number of rows.
+        with prune_heads(model, ["base", "L5H0"]):
+            logits = model(ids).logits  # ids [2, time]: the first row is the whole model's, the second lacks head L5H0
+
+    Blocks may be nested: a row then loses the heads of both. The hooks sit on the model, so other threads that use the
+    same model at that time are pruned too. Inside the block what torch.compile compiled runs uncompiled, since compiled
+    code does not see hooks that come later.
+
+    Args:
+        model: a decoder of transformers.
+        candidates: one for each row of every forward pass, as `Candidate` or in its notation.
+        layout: the model's heads, where they were looked up already.
+
+    Raises:
+        ValueError: unknown heads, a model without heads, or another number of rows.
     """
     layout = layout or head_layout(model)
     if not candidates:
         raise ValueError("no candidates given; prune_heads needs one for each row of the batch")
+    candidates = [Candidate.of(given) for given in candidates]
     check_heads(layout, candidates)
     hooks = []
     try:

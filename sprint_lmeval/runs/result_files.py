@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from sprint_lmeval.errors import InputError
+from sprint_lmeval.errors import InputError, cause
 from sprint_lmeval.runs.facts import is_results
 
 MAX_RESULTS = 64 << 20
@@ -89,7 +89,7 @@ def read_results(file: Path, must_be: bool) -> dict | None:
     except (ValueError, RecursionError) as error:
         if isinstance(error, InputError):
             raise
-        said = " ".join(str(error).split())[:100]
+        said = cause(error, 100)
         raise InputError(f"{file} is not JSON ({said}): it is damaged, or was not written to its end") from None
     if is_results(results):
         return results

@@ -18,7 +18,7 @@ import numpy as np
 
 from sprint_lmeval.answers.verdicts import UNKNOWN, VERDICTS
 from sprint_lmeval.candidates import MAX_CANDIDATES
-from sprint_lmeval.errors import InputError
+from sprint_lmeval.errors import InputError, cause
 from sprint_lmeval.passn.metrics import unbiased_pass_at_k
 
 MAX_LINE = 256 << 20  # bytes of one question's row: its N responses are in it
@@ -196,7 +196,7 @@ def _parsed(line: bytes, where: str) -> object:
     try:
         return json.loads(line)
     except (ValueError, RecursionError) as error:
-        said = " ".join(str(error).split())[:100]
+        said = cause(error, 100)
         raise InputError(f"{where}: not JSON ({said}), the file is damaged or cut short") from None
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from sprint_lmeval.checkpoints.pretrained import default_device, fetch_config, resolve_pretrained
-from sprint_lmeval.errors import InputError
+from sprint_lmeval.errors import InputError, cause
 from sprint_lmeval.names import MODEL_ARGUMENTS
 from sprint_lmeval.scoring.stored import Asked
 
@@ -56,8 +56,8 @@ class BaseModel:
         try:
             self.model = HFLM(**arguments, device=default_device(device), batch_size="auto")
         except (OSError, ValueError, TypeError, RuntimeError, AssertionError) as error:
-            cause = " ".join(str(error).split())[:300] or type(error).__name__
-            raise InputError(f"--model_args {model_args} given, the model could not be loaded ({cause})") from None
+            said = cause(error, 300)
+            raise InputError(f"--model_args {model_args} given, the model could not be loaded ({said})") from None
 
     def log_probabilities(self, questions: Sequence[Asked]) -> list[np.ndarray]:
         """Return for each question the log-probability and the number of tokens of each response, [n, 2].

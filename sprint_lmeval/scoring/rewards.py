@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from sprint_lmeval.errors import InputError
+from sprint_lmeval.errors import InputError, cause
 from sprint_lmeval.scoring.stored import Asked
 
 log = logging.getLogger(f"lm_eval.{__name__}")
@@ -45,9 +45,9 @@ class RewardModel:
             )
             self.model = model.eval().to(self.device)
         except (OSError, ValueError, KeyError, RuntimeError) as error:
-            cause = " ".join(str(error).split())[:300]
+            said = cause(error, 300)
             raise InputError(
-                f"--reward-model {name} could not be loaded ({cause}): give the folder or hub id of a sequence "
+                f"--reward-model {name} could not be loaded ({said}): give the folder or hub id of a sequence "
                 "classifier"
             ) from None
         random = sorted({*map(str, loaded["missing_keys"]), *map(str, loaded["mismatched_keys"])})

@@ -23,7 +23,7 @@ Method `{method}`: {METHODS[method].summary}.
 
     lm_eval --model hf-pruned-bon {command}
 
-    from sprint_lmeval.selection.selector import Selector
+    from sprint_lmeval import Selector
     Selector.from_pretrained("FOLDER").rank(["A question"], n=16)
 
 ## Trained on

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sprint_lmeval.errors import InputError
+from sprint_lmeval.errors import InputError, cause
 
 if TYPE_CHECKING:
     import numpy as np
@@ -106,8 +106,8 @@ class Encoder:
                     model_kwargs={"use_safetensors": True},
                 ).eval()
             except Exception as error:  # foreign files: transformers, tokenizers and torch raise what they like
-                cause = " ".join(str(error).split())[:200] or type(error).__name__
-                raise InputError(f"encoder {self.name} in {self.folder} cannot be read ({cause}): {WAYS_OUT}") from None
+                said = cause(error)
+                raise InputError(f"encoder {self.name} in {self.folder} cannot be read ({said}): {WAYS_OUT}") from None
         return self._model
 
 
@@ -149,5 +149,5 @@ def _from_hub() -> Path:
     try:
         return Path(snapshot_download(DEFAULT_ENCODER, allow_patterns=FETCHED))
     except Exception as error:  # the hub client raises a dozen kinds: network, offline mode, access, cache
-        cause = " ".join(str(error).split())[:200] or type(error).__name__
-        raise InputError(f"the sentence encoder {DEFAULT_ENCODER} is not here ({cause}): {WAYS_OUT}") from None
+        said = cause(error)
+        raise InputError(f"the sentence encoder {DEFAULT_ENCODER} is not here ({said}): {WAYS_OUT}") from None

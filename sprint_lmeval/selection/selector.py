@@ -14,7 +14,7 @@ import numpy as np
 from huggingface_hub import ModelHubMixin
 
 from sprint_lmeval.candidates import Candidate
-from sprint_lmeval.errors import InputError
+from sprint_lmeval.errors import InputError, cause
 from sprint_lmeval.selection.card import card
 from sprint_lmeval.selection.encoder import Encoder
 from sprint_lmeval.selection.folder import CARD, CONFIG, HASHES, WEIGHTS, read_folder, write_folder
@@ -163,5 +163,5 @@ def _from_hub(name: str, hub: dict) -> Path:
     try:
         return Path(snapshot_download(name, allow_patterns=[CONFIG, WEIGHTS, CARD], **hub))
     except Exception as error:  # the hub client raises a dozen kinds: network, offline mode, access, cache
-        cause = " ".join(str(error).split())[:200] or type(error).__name__
-        raise InputError(f"selector={name} could not be fetched ({cause}): {WHERE}") from None
+        said = cause(error)
+        raise InputError(f"selector={name} could not be fetched ({said}): {WHERE}") from None

@@ -7,7 +7,6 @@ import pytest
 
 from sprint_lmeval.cli import main
 from sprint_lmeval.errors import InputError
-from sprint_lmeval.files import write_whole
 from sprint_lmeval.gate.baseline import is_baseline, read_baseline
 from sprint_lmeval.runs.run import read_runs
 from tests.shared.gate_examples import DATE, row, write_rows, write_run
@@ -91,17 +90,6 @@ def test_files_that_are_there_stay(kept, capsys):
     other.write_text("{}")
     assert main(["baseline", str(run), "-o", str(other), "--overwrite"]) == 2
     assert other.read_text() == "{}" and "replaces baselines only" in capsys.readouterr().err
-
-
-def test_links_and_devices_are_not_replaced(tmp_path):
-    (tmp_path / "real.json").write_text("old")
-    (tmp_path / "link.json").symlink_to("real.json")
-    (tmp_path / "null").symlink_to("/dev/null")
-    assert write_whole(tmp_path / "link.json", "{}\n") == write_whole(tmp_path / "null", "{}\n") == 3
-    assert (tmp_path / "link.json").is_symlink() and (tmp_path / "real.json").read_text() == "{}\n"
-    assert (tmp_path / "null").is_symlink() and (tmp_path / "null").is_char_device()
-    with pytest.raises(InputError, match="cannot be written"):
-        write_whole(tmp_path, "{}")
 
 
 def test_runs_that_cannot_be_told_apart_and_runs_without_samples(tmp_path, capsys):

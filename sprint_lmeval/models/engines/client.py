@@ -24,7 +24,7 @@ from typing import TypeVar
 import requests
 from urllib3.exceptions import HTTPError
 
-from sprint_lmeval.errors import InputError
+from sprint_lmeval.errors import InputError, cause
 from sprint_lmeval.models.engines.engine_requests import FINISHED
 
 log = logging.getLogger(f"lm_eval.{__name__}")
@@ -249,7 +249,7 @@ def _message(reply: dict) -> str:
 
 
 def _cause(error: Exception) -> str:
-    text = " ".join(str(error).split())
+    text = cause(error)
     for known in ("Connection refused", "Read timed out", "Name or service not known", "Connection reset"):
         if known.lower() in text.lower():
             return known

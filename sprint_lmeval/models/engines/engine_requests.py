@@ -13,7 +13,7 @@ from huggingface_hub import constants
 from huggingface_hub.errors import LocalEntryNotFoundError
 from transformers import GenerationConfig, PretrainedConfig, PreTrainedTokenizerBase
 
-from sprint_lmeval.errors import InputError
+from sprint_lmeval.errors import InputError, cause
 from sprint_lmeval.generation.decode import Response, Row, Settings, end_token_ids
 from sprint_lmeval.generation.rows import encode, response_of
 from sprint_lmeval.models.generation_settings import altered_decoding
@@ -38,9 +38,9 @@ class Checkpoint:
             return cls(config, GenerationConfig.from_pretrained(pretrained, **named))
         except OSError as error:
             if isinstance(error.__cause__, LocalEntryNotFoundError) and not constants.HF_HUB_OFFLINE:
-                cause = " ".join(str(error).split())[:200]
+                said = cause(error)
                 raise InputError(
-                    f"the generation settings of {pretrained} could not be fetched ({cause}): try again, or with "
+                    f"the generation settings of {pretrained} could not be fetched ({said}): try again, or with "
                     "HF_HUB_OFFLINE=1 what is on this disk is all there is"
                 ) from None
         # There are none of its own: those in the configuration file, as transformers does.

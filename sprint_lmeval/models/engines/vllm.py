@@ -18,7 +18,7 @@ from sprint_lmeval.adapters.engine_check import adapter_test, judged, probes
 from sprint_lmeval.adapters.maker import NOT_QUANTISED, AdapterMaker
 from sprint_lmeval.candidates import BASE, Candidate
 from sprint_lmeval.checkpoints.pretrained import resolve_pretrained
-from sprint_lmeval.errors import InputError, show_one_sentence
+from sprint_lmeval.errors import InputError, cause, show_one_sentence
 from sprint_lmeval.generation.decode import Response, Row, Settings
 from sprint_lmeval.models.engines.base import Choice, EngineModel
 from sprint_lmeval.models.engines.engine_requests import FINISHED, Checkpoint, EngineRows, Request
@@ -227,8 +227,8 @@ class VLLMPrunedBestOfN(EngineModel, OwnTemplate, VLLM):
         try:
             parameters = SamplingParams(**request.parameters, output_kind=RequestOutputKind.FINAL_ONLY)
         except (TypeError, ValueError, VLLMError) as error:
-            cause = " ".join(str(error).split())[:300]
-            raise InputError(f"vLLM refuses the generation settings ({cause}): change --gen_kwargs") from error
+            said = cause(error, 300)
+            raise InputError(f"vLLM refuses the generation settings ({said}): change --gen_kwargs") from error
         return TokensPrompt(prompt_token_ids=request.tokens), parameters
 
     def _lora(self, candidate: Candidate):

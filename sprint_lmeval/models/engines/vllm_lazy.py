@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from functools import cached_property
 from types import SimpleNamespace
 
-from sprint_lmeval.errors import InputError
+from sprint_lmeval.errors import InputError, cause
 
 SHARED = ("dtype", "max_model_len")  # what was told of the model before the engine is there
 
@@ -64,5 +64,5 @@ def failures() -> Iterator[None]:
     except (AssertionError, OSError, RuntimeError, ValueError, ModuleNotFoundError) as error:
         if isinstance(error, InputError):
             raise
-        cause = " ".join(str(error).split())[:300] or type(error).__name__
-        raise InputError(f"vLLM could not be started ({cause}): what it says above this line tells more") from error
+        said = cause(error, 300)
+        raise InputError(f"vLLM could not be started ({said}): what it says above this line tells more") from error
