@@ -1,15 +1,82 @@
-"""Files written whole or not at all: what was there stays until the new content is on the disk."""
+"""Files read within limits, and written whole or not at all: what was there stays until the new content is on the disk."""
 
 from __future__ import annotations
 
+import json
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from sprint_lmeval.errors import InputError
+from sprint_lmeval.errors import InputError, cause
+
+MAX_DIGITS = 300  # of a whole number in JSON: more have no float
+
+
+@contextmanager
+def open_regular(path: str | os.PathLike) -> Iterator[IO[bytes]]:
+    """Open a file for reading; links are followed. A pipe or a device, which could keep its reader waiting, is refused.
+
+    Raises:
+        InputError: it is no regular file, or cannot be read.
+    """
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            raise InputError(f"{path} is no regular file (a folder, pipe or device): give a file that is on a disk")
+        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as stream:  # a pipe put there since does not block
+            yield stream
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror or error})") from None
+
+
+def read_bounded(path: str | os.PathLike, limit: int, what: str) -> bytes:
+    """Return the bytes of a regular file.
+
+    Args:
+        path: of the file.
+        limit: the most bytes that are read.
+        what: the kind of content, in the plural, for the sentence that refuses a larger file.
+
+    Raises:
+        InputError: it is larger, no regular file, or cannot be read.
+    """
+    with open_regular(path) as stream:
+        size = os.fstat(stream.fileno()).st_size
+        content = stream.read(limit + 1) if size <= limit else b""
+    if max(size, len(content)) > limit:
+        raise InputError(f"{path} has {max(size, len(content)):,} bytes, {what} of at most {limit:,} are read")
+    return content
+
+
+def parse_json(content: str | bytes) -> object:
+    """Return what JSON says.
+
+    Raises:
+        ValueError: it is not JSON, is nested too deeply, or holds a whole number that no float can hold.
+    """
+    try:
+        return json.loads(content, parse_int=_whole_number)
+    except RecursionError:
+        raise ValueError("lists or objects are nested too deeply") from None
+
+
+def _whole_number(digits: str) -> int:
+    if len(digits) > MAX_DIGITS:
+        raise ValueError(f"a number of {len(digits):,} digits")
+    return int(digits)
+
+
+def read_json(path: str | os.PathLike, limit: int, what: str) -> object:
+    """Return what a JSON file says; arguments and errors as of `read_bounded`, and InputError where it is not JSON."""
+    content = read_bounded(path, limit, what)
+    try:
+        return parse_json(content)
+    except ValueError as error:
+        said = cause(error, 100)
+        raise InputError(f"{path} is not JSON ({said}): it is damaged, or was not written to its end") from None
 
 
 @contextmanager

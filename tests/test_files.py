@@ -1,11 +1,57 @@
-"""Files are written whole or not at all, and nothing is written through a link."""
+"""Only regular files within limits are read; files are written whole or not at all, and never through a link."""
 
 import os
 
 import pytest
 
 from sprint_lmeval.errors import InputError
-from sprint_lmeval.files import whole_file, write_whole
+from sprint_lmeval.files import open_regular, read_bounded, read_json, whole_file, write_whole
+
+
+def test_only_regular_files_are_read(tmp_path):
+    (tmp_path / "file").write_bytes(b"abc")
+    (tmp_path / "link").symlink_to("file")
+    assert read_bounded(tmp_path / "file", 3, "letters") == read_bounded(tmp_path / "link", 9, "letters") == b"abc"
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "to-pipe").symlink_to("pipe")
+    for path in (tmp_path, tmp_path / "pipe", tmp_path / "to-pipe", "/dev/zero"):
+        with pytest.raises(InputError, match="is no regular file"), open_regular(path):
+            pass
+    for path in (tmp_path / "nowhere", tmp_path / ("x" * 300)):
+        with pytest.raises(InputError, match="cannot be read"), open_regular(path):
+            pass
+
+
+def test_a_file_that_is_too_large_is_not_read(tmp_path):
+    with (tmp_path / "large").open("wb") as stream:
+        stream.truncate(1 << 40)
+    with pytest.raises(InputError, match=r"large has 1,099,511,627,776 bytes, letters of at most 3 are read"):
+        read_bounded(tmp_path / "large", 3, "letters")
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("[" * 100_000, "nested too deeply"),
+        ('{"a":' * 100_000, "nested too deeply"),
+        ("[1" + "0" * 400 + "]", "a number of 401 digits"),
+        ("[-1" + "0" * 5000 + "]", "a number of 5,002 digits"),
+        ("[1,", "Expecting value"),
+        ("\xff", "utf-8"),
+        ("", "Expecting value"),
+    ],
+)
+def test_what_json_cannot_be_used_is_one_sentence(tmp_path, text, reason):
+    (tmp_path / "a.json").write_bytes(text.encode("latin-1"))
+    with pytest.raises(InputError, match=rf"a.json is not JSON \(.*{reason}.*\): it is damaged") as caught:
+        read_json(tmp_path / "a.json", 1 << 20, "texts")
+    assert "\n" not in str(caught.value)
+
+
+def test_json_keeps_what_floats_can_hold(tmp_path):
+    (tmp_path / "a.json").write_text('[1e999, 123456789012345678901, NaN, "\\ud800"]')
+    large, whole, nan, half = read_json(tmp_path / "a.json", 99, "texts")
+    assert large == float("inf") and whole == 123456789012345678901 and nan != nan and half == "\ud800"
 
 
 def test_a_link_is_replaced_and_its_target_stays(tmp_path):
