@@ -13,7 +13,7 @@ import sys
 from sprint_lmeval import __version__
 from sprint_lmeval.commands import adapters, baseline, gate, heads, matrix, report, run, score, sweep, train
 from sprint_lmeval.commands.parsing import OneSentenceParser
-from sprint_lmeval.errors import InputError
+from sprint_lmeval.errors import end, ending, show_one_sentence
 
 COMMANDS = (run, heads, sweep, matrix, train, report, gate, baseline, score, adapters)  # as --help lists them
 
@@ -31,6 +31,7 @@ def build_parser() -> OneSentenceParser:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns the exit status."""
+    show_one_sentence()
     if hasattr(sys.stdout, "reconfigure"):  # a name without letters in the terminal's encoding is escaped, no crash
         sys.stdout.reconfigure(errors="backslashreplace")
     arguments = list(sys.argv[1:] if arguments is None else arguments)
@@ -44,9 +45,12 @@ def main(arguments: list[str] | None = None) -> int:
         options = parser.parse_args(arguments)
     try:
         said = options.call(options, harness) if options.command in ("run", "sweep") else options.call(options)
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    except BaseException as error:
+        said = ending(error)
+        if said is None:
+            raise
+        end(said[0])
+        return said[1]
     if isinstance(said, int):
         return said
     if said:

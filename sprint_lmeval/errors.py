@@ -1,17 +1,43 @@
-"""What a user's mistake becomes: one sentence, and where the harness's command line runs, nothing but that sentence."""
+"""How a run ends early: one sentence for a mistake or an interruption, and an exit status.
+
+`InputError`: what was typed or named is wrong, exit status 2. `Interrupted`: Ctrl-C, SIGTERM or SIGHUP, exit status
+130, 143 or 129. Where a command line owns the process, `show_one_sentence` prints the sentence and nothing else.
+"""
 
 from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
-from collections.abc import Callable
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 HARNESS_TRACKER = "lm_eval.loggers.evaluation_tracker"  # who writes results and samples
+SIGNALS = (signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else []))
+CLEARING_UP_S = 3.0  # for so long after a signal further ones change nothing: a terminal that closes sends several
 
 
 class InputError(ValueError):
     """A mistake in what was typed or in a file that was named; its text says what was given, allowed, and to do."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """A signal ended the run; its text says what is kept and how to go on, or is empty."""
+
+
+@contextmanager
+def when_interrupted(kept: Callable[[], str]) -> Iterator[None]:
+    """Within the block, an interruption says what is kept: `kept()` is asked for it when one comes.
+
+    Such as `139 of 990 answers are kept in heads.answers.sqlite; the same command goes on`.
+    """
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        raise Interrupted(str(stop) or kept()) from None
 
 
 def cause(error: BaseException, length: int = 200) -> str:
@@ -19,8 +45,31 @@ def cause(error: BaseException, length: int = 200) -> str:
     return " ".join(str(error).split())[:length] or type(error).__name__
 
 
+def ending(error: BaseException) -> tuple[str, int] | None:
+    """Return the sentence and the exit status with which an error ends a command, None for any other error.
+
+    After a signal every error is an interruption: foreign code may have made something else of it.
+    """
+    if isinstance(error, InputError) and _received.signal is None:
+        return f"error: {error}", 2
+    if isinstance(error, KeyboardInterrupt) or _received.signal is not None:
+        said = str(error) if isinstance(error, Interrupted) else ""
+        return f"interrupted: {said}" if said else "interrupted", 128 + (_received.signal or signal.SIGINT)
+    return None
+
+
+def end(sentence: str) -> None:
+    """Print the last sentence; a signal from now on ends the process at once."""
+    print(sentence, file=sys.stderr)
+    for number in SIGNALS if _received.signal is not None else ():
+        signal.signal(number, signal.SIG_DFL)
+
+
+# ---- where a command line owns the process ----
+
+
 def show_one_sentence() -> None:
-    """Where a command line owns the process, end it with one sentence for an `InputError` and for unsaved results.
+    """Where a command line owns the process, end it with one sentence for a mistake, a signal, and unsaved results.
 
     Inside a notebook, a server or a test, exceptions travel unchanged; `SPRINT_LMEVAL_TRACEBACK=1` keeps the traceback
     everywhere.
@@ -33,8 +82,61 @@ def show_one_sentence() -> None:
     tracker = logging.getLogger(HARNESS_TRACKER)
     if not any(isinstance(f, _UnsavedResults) for f in tracker.filters):
         tracker.addFilter(_UnsavedResults())
-    if os.environ.get("SPRINT_LMEVAL_TRACEBACK") != "1":
-        sys.excepthook = _sentence_before(sys.excepthook)
+    if os.environ.get("SPRINT_LMEVAL_TRACEBACK") == "1" or isinstance(sys.excepthook, _Sentence):
+        return
+    sys.excepthook = _Sentence(sys.excepthook)
+    sys.unraisablehook = _raised_again(sys.unraisablehook)
+    if threading.current_thread() is threading.main_thread():
+        for number in SIGNALS:
+            if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):  # not under nohup
+                signal.signal(number, _interrupt)
+
+
+class _Received:
+    """The first signal that came, and until when further ones belong to it."""
+
+    signal: int | None = None
+    until = 0.0
+
+
+_received = _Received()
+
+
+def _interrupt(number: int, frame: object) -> None:
+    if time.monotonic() < _received.until:
+        return
+    _received.signal = _received.signal or number
+    _received.until = time.monotonic() + CLEARING_UP_S
+    raise Interrupted
+
+
+class _Sentence:
+    """An excepthook that says one sentence and sets the exit status; other errors go to the hook before it."""
+
+    def __init__(self, other_hook: Callable) -> None:
+        self.other_hook = other_hook
+
+    def __call__(self, kind, error, traceback) -> None:
+        said = ending(error)
+        if said is None:
+            self.other_hook(kind, error, traceback)
+            return
+        end(said[0])
+        raise SystemExit(said[1])
+
+
+def _raised_again(other_hook: Callable) -> Callable:
+    """An interruption that came inside a destructor or a callback is lost there: raise it once more, outside."""
+
+    def unraisable(lost) -> None:
+        if not isinstance(lost.exc_value, KeyboardInterrupt):
+            other_hook(lost)
+            return
+        _received.until = 0.0
+        again = threading.main_thread().ident, _received.signal or signal.SIGINT
+        threading.Timer(0.05, signal.pthread_kill, again).start()
+
+    return unraisable
 
 
 class _UnsavedResults(logging.Filter):
@@ -48,13 +150,3 @@ class _UnsavedResults(logging.Filter):
                 f"results could not be written ({problem}): free some space or give another --output_path"
             ) from None
         return True
-
-
-def _sentence_before(other_hook: Callable) -> Callable:
-    def sentence(kind, error, traceback) -> None:
-        if issubclass(kind, InputError):
-            print(f"error: {error}", file=sys.stderr)
-        else:
-            other_hook(kind, error, traceback)
-
-    return sentence
