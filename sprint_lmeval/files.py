@@ -1,4 +1,4 @@
-"""Files read within limits, and written whole or not at all: what was there stays until the new content is on the disk."""
+"""Files read within limits, and written whole or not at all: the old content stays until the new one is on the disk."""
 
 from __future__ import annotations
 
