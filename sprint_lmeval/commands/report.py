@@ -1,5 +1,14 @@
 """`sprint-lmeval report`: leaderboard, figures and a page from results."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sprint_lmeval.report.readme import Report
+
 
 def add(commands):
     parser = commands.add_parser(
@@ -18,6 +27,26 @@ def add(commands):
 
 
 def call(options) -> str:
-    from sprint_lmeval.report.write import report_command
+    """Return what was written, and what was left out."""
+    from sprint_lmeval.report.matrices import read_matrices
+    from sprint_lmeval.report.write import write_report
+    from sprint_lmeval.runs.result_files import named_paths
+    from sprint_lmeval.runs.run import read_runs
 
-    return report_command(options)
+    given, (folder,) = named_paths(options.results), named_paths([options.output])
+    matrices, notes = read_matrices(given, named_paths(options.matrix))
+    runs = read_runs([p for p in given if p.suffix != ".parquet"], notes, may_be_none=bool(matrices))
+    report = write_report(folder, runs, matrices, options.separate, notes)
+    return "\n".join([_written(folder, report), *(f"note: {note}" for note in report.notes)])
+
+
+def _written(folder: Path, report: Report) -> str:
+    from sprint_lmeval.runs.safe_text import number_of
+
+    parts = []
+    if report.rows:
+        groups = number_of(len(report.groups), "group", "groups")
+        parts.append(f"{number_of(len(report.rows), 'run', 'runs')} in {groups}")
+    if report.tables:
+        parts.append(number_of(len(report.tables), "outcome matrix", "outcome matrices"))
+    return f"{folder}: {', '.join(parts)}; see README.md and index.html there"

@@ -16,6 +16,8 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from sprint_lmeval.files import whole_file
+
 # Without the palette's yellow, which is lost on white.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 LINES = ("-", "--", "-.", ":")
@@ -71,8 +73,9 @@ def save_figure(figure: Figure, path: Path) -> list[Path]:
     with rc_context(STYLE), warnings.catch_warnings():
         # A script that the built-in font lacks: boxes in the PNG, while the SVG holds the text.
         warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)
-        figure.savefig(files[0], metadata={"Software": None})
-        figure.savefig(files[1], metadata={"Date": None, "Creator": None})
+        for file, metadata in zip(files, ({"Software": None}, {"Date": None, "Creator": None}), strict=True):
+            with whole_file(file) as stream:
+                figure.savefig(stream, format=file.suffix[1:], metadata=metadata)
     return files
 
 

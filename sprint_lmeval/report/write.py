@@ -1,13 +1,13 @@
-"""`sprint-lmeval report RESULTS... -o DIR`: results in; README.md, CSV, figures and index.html out."""
+"""Runs and outcome matrices in; a folder with README.md, CSV files, figures and index.html out."""
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from sprint_lmeval.errors import InputError
+from sprint_lmeval.files import write_whole
 from sprint_lmeval.outcomes.matrix import OutcomeMatrix
 from sprint_lmeval.report.curves import curves_figure
 from sprint_lmeval.report.figures import file_name, save_figure
@@ -17,29 +17,12 @@ from sprint_lmeval.report.leaderboard import comparisons_csv, leaderboard, leade
 from sprint_lmeval.report.page.write import write_page
 from sprint_lmeval.report.readme import MARK, Report, readme
 from sprint_lmeval.runs.comparable import comparable_groups, group_label
-from sprint_lmeval.runs.result_files import named_paths
-from sprint_lmeval.runs.run import Run, read_runs
-from sprint_lmeval.runs.safe_text import number_of
+from sprint_lmeval.runs.run import Run
 from sprint_lmeval.runs.scores import RunScores, read_scores
 
 MAX_GROUPS = 20  # whose curves are drawn
 MAX_TABLES = 12  # matrices whose heads are drawn
-MAX_MATRICES = 100
 OURS = re.compile(r"(curves|bars|violins|maps)-[\w.-]+\.(png|svg)")
-
-
-def report_command(options) -> str:
-    """Run `sprint-lmeval report`; returns what was written, and what was left out.
-
-    Raises:
-        InputError: nothing to report, runs that cannot be compared, or a folder that holds something else.
-    """
-    notes: list[str] = []
-    given, (folder,) = named_paths(options.results), named_paths([options.output])
-    matrices = _matrices(given, named_paths(options.matrix), notes)
-    runs = read_runs([p for p in given if p.suffix != ".parquet"], notes, may_be_none=bool(matrices))
-    report = write_report(folder, runs, matrices, options.separate, notes)
-    return "\n".join([_written(folder, report), *(f"note: {note}" for note in notes)])
 
 
 def write_report(
@@ -47,7 +30,7 @@ def write_report(
     runs: Sequence[Run],
     matrices: Sequence[OutcomeMatrix] = (),
     separate: bool = False,
-    notes: list[str] | None = None,
+    notes: Sequence[str] = (),
 ) -> Report:
     """Write a report of runs and matrices into a folder; returns what it holds.
 
@@ -56,12 +39,16 @@ def write_report(
         runs: of `read_runs`.
         matrices: for tables and figures of single heads.
         separate: give runs that cannot be compared tables of their own.
-        notes: what was left out so far; sentences are added.
+        notes: sentences on what was left out before.
+
+    Raises:
+        InputError: runs that cannot be compared, or a folder that holds something else or cannot be written.
     """
-    notes = [] if notes is None else notes
     groups = comparable_groups(runs, separate)
-    rows = leaderboard(groups, _scores(runs, notes))
-    report = Report(groups, rows, list(matrices), _tables(matrices, notes), notes)
+    scores, without_scores = _scores(runs)
+    tables, without_table = _tables(matrices)
+    rows = leaderboard(groups, scores)
+    report = Report(groups, rows, list(matrices), tables, [*notes, *without_scores, *without_table])
     _prepare(folder)
     try:
         _write(folder, report)
@@ -70,30 +57,8 @@ def write_report(
     return report
 
 
-def _matrices(given: Sequence[Path], named: Sequence[Path], notes: list[str]) -> list[OutcomeMatrix]:
-    """Outcome matrices that were named, and those found in folders; other parquet files there are told."""
-    matrices = [OutcomeMatrix.load(path) for path in (*named, *(p for p in given if p.suffix == ".parquet"))]
-    seen = {path.resolve() for path in (*named, *given)}
-    found = (file for folder in given if folder.is_dir() for file in _parquet_files(folder))
-    for file in (file for file in found if file.resolve() not in seen):
-        seen.add(file.resolve())
-        if len(matrices) == MAX_MATRICES:
-            notes.append(f"{file} and all later matrices: left out, a report shows at most {MAX_MATRICES}.")
-            break
-        try:
-            matrices.append(OutcomeMatrix.load(file))
-        except InputError as error:
-            notes.append(f"{error}; left out." if str(file) in str(error) else f"{file}: {error}; left out.")
-    return matrices
-
-
-def _parquet_files(folder: Path) -> list[Path]:
-    walked = (Path(root, name) for root, _, names in os.walk(folder) for name in names)
-    return sorted(file for file in walked if file.suffix == ".parquet")
-
-
-def _scores(runs: Sequence[Run], notes: list[str]) -> dict[tuple[Path, str], RunScores]:
-    found = {}
+def _scores(runs: Sequence[Run]) -> tuple[dict[tuple[Path, str], RunScores], list[str]]:
+    found, notes = {}, []
     for run in runs:
         try:
             scores = read_scores(run)
@@ -102,11 +67,11 @@ def _scores(runs: Sequence[Run], notes: list[str]) -> dict[tuple[Path, str], Run
             continue
         if scores is not None:
             found[(run.path, run.task)] = scores
-    return found
+    return found, notes
 
 
-def _tables(matrices: Sequence[OutcomeMatrix], notes: list[str]) -> list[HeadTable]:
-    tables, names = [], set()
+def _tables(matrices: Sequence[OutcomeMatrix]) -> tuple[list[HeadTable], list[str]]:
+    tables, names, notes = [], set(), []
     for matrix in matrices:
         name = table_name(matrix)
         count = sum(other.partition(" #")[0] == name for other in names)
@@ -116,7 +81,7 @@ def _tables(matrices: Sequence[OutcomeMatrix], notes: list[str]) -> list[HeadTab
             tables.append(head_table(matrix, name))
         except InputError as error:
             notes.append(f"{error}; left out of the tables of heads.")
-    return tables
+    return tables, notes
 
 
 def _prepare(folder: Path) -> None:
@@ -148,11 +113,10 @@ def _write(folder: Path, report: Report) -> None:
     if report.tables:
         texts["heads.csv"] = heads_csv(report.tables)
     for name, text in texts.items():
-        (folder / name).write_text(text, "utf-8", newline="\n")
+        write_whole(folder / name, text)
     for name in {"leaderboard.csv", "comparisons.csv", "heads.csv"} - set(texts):
         (folder / name).unlink(missing_ok=True)
-    runs = [row["run"] for row in report.rows]
-    write_page(runs, report.rows, report.matrices, folder / "index.html", [*_apart(report), *report.notes])
+    write_page(report.rows, report.matrices, folder / "index.html", [*_apart(report), *report.notes])
 
 
 def _apart(report: Report) -> list[str]:
@@ -192,13 +156,3 @@ def _draw_heads(folder: Path, report: Report) -> None:
     if len(report.tables) > MAX_TABLES:
         count = len(report.tables)
         report.notes.append(f"heads are drawn of the first {MAX_TABLES} of {count} matrices; heads.csv has all.")
-
-
-def _written(folder: Path, report: Report) -> str:
-    parts = []
-    if report.rows:
-        groups = number_of(len(report.groups), "group", "groups")
-        parts.append(f"{number_of(len(report.rows), 'run', 'runs')} in {groups}")
-    if report.tables:
-        parts.append(number_of(len(report.tables), "outcome matrix", "outcome matrices"))
-    return f"{folder}: {', '.join(parts)}; see README.md and index.html there"

@@ -54,7 +54,7 @@ def make_page(folder: Path, runs: bool = True, matrices: bool = True, **options)
     read = read_runs([write_runs(folder / "runs")], []) if runs else []
     rows = leaderboard(comparable_groups(read))
     path = folder / "index.html"
-    write_page(read, rows, [matrix(SOLVED)] if matrices else [], path, ["A note."], **options)
+    write_page(rows, [matrix(SOLVED)] if matrices else [], path, ["A note."], **options)
     return path
 
 

@@ -201,6 +201,39 @@ def test_hostile_texts_are_shown_and_never_run(opened):
     assert opened.page.evaluate("window.hacked") is None
 
 
+def test_responses_beside_the_page_are_loaded_when_they_are_asked_for(browser, tmp_path):
+    one = Opened(browser, make_page(tmp_path, room=0))
+    assert not [url for url in one.requests if "/block-" in url]
+    one.page.locator("#questions-run").select_option(label="org/small: coverage")
+    question = one.choose_question("window.hacked")
+    question.locator(".cards summary").first.click()
+    expect(question.locator(".cards pre").first).to_have_text(HOSTILE)
+    [loaded] = {url for url in one.requests if "/block-" in url}
+    assert loaded.startswith((tmp_path / "responses").as_uri()) and one.said == []
+    one.context.close()
+
+
+def test_a_page_without_its_responses_says_so(browser, tmp_path):
+    path = make_page(tmp_path, room=0)
+    shutil.rmtree(tmp_path / "responses")
+    one = Opened(browser, path)
+    question = one.choose_question("pen costs")
+    assert re.search(r"responses/block-\d-0.js is not beside the page", question.inner_text())
+    assert question.locator(".problem-text math").count() and question.locator(".strips tr").count() == 3
+    one.context.close()
+
+
+def test_the_policy_of_a_page_with_files_beside_it_holds(browser, tmp_path):
+    one = Opened(browser, make_page(tmp_path, room=0))
+    (tmp_path / "other.js").write_text("window.ran = 1")
+    one.page.evaluate("document.body.append(Object.assign(document.createElement('script'), {src: 'other.js'}))")
+    one.page.evaluate("document.body.append(Object.assign(document.createElement('script'), {text: 'window.ran = 1'}))")
+    tried = "fetch('https://example.org/').then(() => 'sent', (error) => error.name)"
+    assert one.page.evaluate(tried) == "TypeError" and one.page.evaluate("window.ran") is None
+    assert len([said for said in one.said if "Content Security Policy" in said]) >= 3
+    one.context.close()
+
+
 def test_the_policy_holds(browser, path):
     one = Opened(browser, path)
     one.page.evaluate("document.body.append(Object.assign(document.createElement('script'), {text: 'window.ran = 1'}))")

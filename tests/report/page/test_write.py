@@ -45,17 +45,33 @@ def test_nothing_is_loaded_from_elsewhere(text):
     assert not re.search(r"url\(\s*['\"]?(?!data:|#)", without_parts) and "@import" not in without_parts
 
 
-def test_a_page_keeps_to_its_size(tmp_path):
-    large = make_page(tmp_path / "large").stat().st_size
-    small = make_page(tmp_path / "small", max_bytes=large - 200)  # less than there is, so that texts have to go
-    assert small.stat().st_size < large
-    notes = packed(small.read_text("utf-8"), "core")["notes"]
-    assert len(notes) == 2 and "so that the page keeps its size" in notes[0]
+def test_blocks_that_have_no_room_stand_beside_the_page(tmp_path, text):
+    first = re.search(r'id="block-0-0">([^<]*)<', text)[1]
+    page = make_page(tmp_path, room=len(first)).read_text("utf-8")
+    inside = set(re.findall(r'id="(block-[\w-]+)"', page))
+    beside = {file.stem: file.read_text() for file in (tmp_path / "responses").iterdir()}
+    assert inside and beside and not inside & beside.keys()
+    assert inside | beside.keys() == set(re.findall(r'id="(block-[\w-]+)"', text))
+    for name, script in beside.items():
+        packed_text = re.fullmatch(r'document\.currentScript\.packed = "([\w+/=]+)";\n', script)[1]
+        assert f'id="{name}">{packed_text}<' in text
 
 
-def test_a_folder_that_is_not_there(tmp_path):
+def test_only_a_page_with_files_beside_it_allows_them(tmp_path, text):
+    """By a nonce that no text of the page can name, since it is a digest of all of them."""
+    assert "nonce" not in text.partition("<style>")[0]
+    nonces = []
+    for number, room in enumerate((0, 1_500)):
+        page = make_page(tmp_path / str(number), room=room).read_text("utf-8")
+        nonces += [re.search(r"blob: 'nonce-([0-9a-f]{64})';", page)[1]]
+        assert f'<script type="module" nonce="{nonces[-1]}">' in page
+    assert nonces[0] != nonces[1]
+
+
+def test_a_folder_that_cannot_be(tmp_path):
+    (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="cannot be written"):
-        write_page([], [], [], tmp_path / "nowhere" / "index.html")
+        write_page([], [], tmp_path / "file" / "index.html")
 
 
 def luminance(color: str) -> float:

@@ -50,23 +50,15 @@ function scoreCell(scores, place) {
   return el("td", { class: "number score", "data-label": "Score" }, score.toPrecision(4), bar);
 }
 
-function textNodes(text) {
-  if (typeof text === "string") return [text];
-  const [start, leftOut, end] = text;
-  return [start, el("span", { class: "cut" }, ` … ${leftOut.toLocaleString("en")} characters left out … `), end];
-}
-
-function responseCell(row, block, place, textsKept) {
-  const number = row.texts?.[place];
-  const why = row.texts || !textsKept ? "left out" : "not in the samples";
-  if (number === undefined) return el("td", { class: "response about", "data-label": "Response" }, why);
+function responseCell(row, block, place) {
+  if (!row.texts) return el("td", { class: "response about", "data-label": "Response" }, "not in the samples");
   const box = el("pre", {});
   const details = el("details", {}, el("summary", {}, "read"), box);
-  details.addEventListener("toggle", () => box.replaceChildren(...textNodes(block.texts[number])));
+  details.addEventListener("toggle", () => box.replaceChildren(block.texts[row.texts[place]]));
   return el("td", { class: "response", "data-label": "Response" }, details);
 }
 
-function candidateRow(row, block, place, letter, textsKept) {
+function candidateRow(row, block, place, letter) {
   const { name, sign } = verdictOf(letter);
   const label = name.replace(" ", "-");
   const answer = row.answers && row.answers[place] >= 0 ? pieceNodes(block.answers[row.answers[place]]) : ["–"];
@@ -81,13 +73,14 @@ function candidateRow(row, block, place, letter, textsKept) {
     el("td", { "data-label": "Verdict" }, el("span", { class: `sign ${label}`, "aria-hidden": "true" }, sign), ` ${name}`),
     el("td", { class: "answer", "data-label": "Answer" }, ...answer),
     el("td", { class: "number", "data-label": "Tokens" }, tokens, cut && el("span", { class: "cut", title: "stopped at the limit of new tokens" }, " cut")),
-    responseCell(row, block, place, textsKept),
+    responseCell(row, block, place),
   );
 }
 
-function candidatesTable(explorer, row, block, verdicts) {
+function candidatesTable(explorer, block, place, verdicts) {
+  const row = block.rows[place % explorer.questionsInBlock];
   const head = ["Rank", row.candidates && "Candidate", row.scores && "Score", "Verdict", "Answer", "Tokens", "Response"].filter(Boolean);
-  const rows = [...verdicts].map((letter, place) => candidateRow(row, block, place, letter, explorer.textsKept));
+  const rows = [...verdicts].map((letter, rank) => candidateRow(row, block, rank, letter));
   const caption = `${explorer.run().label}: answers in the order of the strategy`;
   return el(
     "table",
@@ -109,9 +102,9 @@ async function showQuestion(explorer, question, neighbours, focus) {
   const { pieces, subject, level, id, gold } = explorer.task().questions[question];
   const article = byId("question");
   Object.assign(article.dataset, { question, task: explorer.task().name });
-  const block = await unpackedJson(`block-${run.number}-${Math.floor(place / explorer.questionsInBlock)}`);
+  const name = `block-${run.number}-${Math.floor(place / explorer.questionsInBlock)}`;
+  const block = await unpackedJson(name).catch((error) => ({ missing: error.message }));
   if (article.dataset.question !== String(question) || run !== explorer.run()) return; // another was chosen meanwhile
-  const row = block.rows[place % explorer.questionsInBlock];
   const focused = [...article.querySelectorAll("button")].indexOf(document.activeElement);
   const about = [subject, level == null ? null : `level ${level}`, id].filter(Boolean).join(" · ");
   article.replaceChildren(
@@ -119,7 +112,7 @@ async function showQuestion(explorer, question, neighbours, focus) {
     el("p", { class: "problem-text" }, ...(pieces.length ? pieceNodes(pieces) : ["The text of the problem is not in the samples."])),
     gold.length ? el("p", {}, el("strong", {}, "Correct answer: "), ...pieceNodes(gold)) : "",
     explorer.runsOfTask().length > 1 ? runStrips(explorer, question) : "",
-    candidatesTable(explorer, row, block, run.verdicts[place]),
+    block.missing ? el("p", { class: "note" }, `The answers cannot be shown: ${block.missing}.`) : candidatesTable(explorer, block, place, run.verdicts[place]),
   );
   article.hidden = false;
   article.querySelectorAll("button")[focused]?.focus({ preventScroll: true }); // the same button of the new question

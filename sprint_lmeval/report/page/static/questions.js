@@ -54,7 +54,7 @@ function startQuestions(DataTable, core) {
   const task = () => tasks[byId("questions-task").value];
   const runsOfTask = () => runs.filter((run) => core.tasks[run.task] === task());
   const run = () => runsOfTask()[byId("questions-run").value];
-  const explorer = { task, run, runsOfTask, textsKept: core.texts_kept, questionsInBlock: core.questions_in_block };
+  const explorer = { task, run, runsOfTask, questionsInBlock: core.questions_in_block };
 
   const table = new DataTable(byId("questions-table"), {
     data: [],
