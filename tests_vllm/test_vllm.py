@@ -12,7 +12,7 @@ from sprint_lmeval.models.engines.vllm import VLLMPrunedBestOfN
 from sprint_lmeval.store.database import Store
 from sprint_lmeval.store.keys import model_facts
 from sprint_lmeval.store.responses import StoredRows
-from sprint_lmeval.strategies.build import build_strategy
+from sprint_lmeval.strategies.build import StrategyArguments, build_strategy
 from sprint_lmeval.tiny import MODEL_FOLDER
 from tests.shared.harness_requests import requests
 from tests_vllm.conftest import ENGINE
@@ -31,7 +31,7 @@ def answers(engine):
 
 
 def with_strategy(monkeypatch, lm, **given):
-    build = build_strategy(given.get("strategy"), given.get("head_masks"), None, given.get("strategy_seed", 0))
+    build = build_strategy(StrategyArguments(**given))
     monkeypatch.setattr(lm, "strategy", build([layer.heads for layer in lm.layout.layers]))
     return lm
 

@@ -48,7 +48,8 @@ def ranked_lists(study: dict, questions: list[str], folder: Path):
     for name, pool in study["pools"].items():
         listed = parse_candidates(folder / pool)
         for seed in range(study["random_seeds"]):
-            yield f"{name}/{seed}", RandomHeads(listed, seed, pool).candidates(questions, N)
+            drawn = RandomHeads(listed, seed, pool).attempts(questions, N)
+            yield f"{name}/{seed}", [[attempt.candidate for attempt in row] for row in drawn]
 
 
 def local(selector: str, folder: Path) -> Path | str:

@@ -80,7 +80,8 @@ def ranked(lm, instances: list) -> list[list]:
         return [[None] * n for _ in instances]
     from sprint_lmeval.models.requests import question_of
 
-    return lm.strategy.candidates([question_of(instance) for instance in instances], n)
+    attempts = lm.strategy.attempts([question_of(instance) for instance in instances], n)
+    return [[attempt.candidate for attempt in row] for row in attempts]
 
 
 def candidate_lines(lm, instances: list) -> list[str]:

@@ -26,7 +26,7 @@ from sprint_lmeval.pruning.heads import HeadLayout
 from sprint_lmeval.store.judgements import KeptJudgements
 from sprint_lmeval.store.responses import StoredRows
 from sprint_lmeval.strategies.selected import Selected
-from sprint_lmeval.strategies.strategy import Sampled, Strategy, Unpruned
+from sprint_lmeval.strategies.strategy import Attempt, Sampled, Strategy, Unpruned
 
 log = logging.getLogger(f"lm_eval.{__name__}")  # below the harness's, so that its --verbosity counts
 
@@ -69,7 +69,7 @@ class BestOfN:
         """Return one `ResponseText` per request; the k-th repeat of a document gets its k-th candidate."""
         self._warn_without_chat_template()
         positions = positions_of(requests)
-        ranked = self._candidates(requests, positions)
+        attempts = self._attempts(requests, positions)
         groups = defaultdict(list)  # generation settings -> places in `requests`
         for place, request in enumerate(requests):
             if positions[place] == 0:
@@ -81,14 +81,16 @@ class BestOfN:
         with tqdm(total=len(requests), **shown) as progress:
             for places in groups.values():
                 settings = self._settings(requests[places[0]].args[1], requests[places[0]].task_name)
-                rows = {p: self._row(requests[p].args[0], ranked[p][0], positions[p]) for p in places}
+                rows = {p: self._row(requests[p].args[0], attempts[p].candidate, positions[p]) for p in places}
                 distinct = len(set(rows.values()))
                 log.info("rank %d of %d: %d rows for %d requests", self.rank, self.world_size, distinct, len(rows))
-                self._fill(responses, rows, ranked, settings, progress)
+                self._fill(responses, rows, attempts, settings, progress)
         assert None not in responses, "every request has its response"
         return responses
 
-    def _fill(self, responses: list, rows: dict[int, Row], ranked: list, settings: Settings, progress: tqdm) -> None:
+    def _fill(
+        self, responses: list, rows: dict[int, Row], attempts: list[Attempt], settings: Settings, progress: tqdm
+    ) -> None:
         """Decode distinct rows once each and put every response into all places that asked for it."""
         places = defaultdict(list)
         for place, row in rows.items():
@@ -97,7 +99,7 @@ class BestOfN:
             if response.cut_tokens:
                 self._record.note_cut(row.prompt, settings, self.max_length)
             for place in places[row]:
-                responses[place] = self._text(response, *ranked[place])
+                responses[place] = self._text(response, attempts[place])
                 progress.update(1)
 
     def _answers(self, rows: list[Row], settings: Settings, progress: tqdm) -> Iterator[tuple[Row, Response]]:
@@ -116,31 +118,30 @@ class BestOfN:
             fresh = self._generate(missing, settings)
             yield from self.stored.keeping(fresh, missing, settings) if self.stored else fresh
 
-    def _text(self, response: Response, candidate: Candidate, score: float | None) -> ResponseText:
+    def _text(self, response: Response, attempt: Attempt) -> ResponseText:
         return ResponseText(
             response.text,
-            candidate=str(candidate),
+            candidate=str(attempt.candidate),
             truncated=response.truncated,
             new_tokens=response.new_tokens,
             exchangeable=self.strategy.exchangeable,
-            score=score,
+            score=attempt.score,
             judgements=self._judgements,
         )
 
     # ---- which candidate answers which request ----
 
-    def _candidates(self, requests: list, positions: list[int]) -> list[tuple[Candidate, float | None]]:
-        """Return candidate and score of every request; each document is ranked once."""
+    def _attempts(self, requests: list, positions: list[int]) -> list[Attempt]:
+        """Return the attempt of every request; each document is ranked once."""
         first = {id(r): r for r in requests}
         by_n = defaultdict(list)
         for key, request in first.items():
             by_n[max(request.repeats or 1, 1)].append(key)
-        ranked, scored = {}, {}
+        ranked = {}
         for n, keys in by_n.items():
-            ranked.update(zip(keys, self.strategy.candidates([question_of(first[k]) for k in keys], n), strict=True))
-            scored.update(zip(keys, self.strategy.scores or [[None] * n] * len(keys), strict=True))
+            ranked.update(zip(keys, self.strategy.attempts([question_of(first[k]) for k in keys], n), strict=True))
             self._record.n.add(n)
-        return [(ranked[id(r)][i], scored[id(r)][i]) for r, i in zip(requests, positions, strict=True)]
+        return [ranked[id(r)][i] for r, i in zip(requests, positions, strict=True)]
 
     def _row(self, prompt: str, candidate: Candidate, position: int) -> Row:
         if isinstance(self.strategy, Sampled):

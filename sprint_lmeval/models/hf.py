@@ -31,7 +31,8 @@ from sprint_lmeval.store.database import Store
 from sprint_lmeval.store.judgements import KeptJudgements
 from sprint_lmeval.store.keys import altered_facts, fingerprint_of, model_facts
 from sprint_lmeval.store.responses import StoredRows
-from sprint_lmeval.strategies.build import build_strategy, chosen_selector
+from sprint_lmeval.strategies.build import StrategyArguments, build_strategy
+from sprint_lmeval.strategies.selected import SelectorChoice
 
 log = logging.getLogger(f"lm_eval.{__name__}")  # below the harness's, so that its --verbosity counts
 
@@ -71,9 +72,10 @@ class HFPrunedBestOfN(BestOfN, LazyWeights):
     ) -> None:
         show_one_sentence()
         check_arguments(kwargs)
-        others = {"head_masks": head_masks, "pool": pool}
-        chosen = chosen_selector(strategy, selector, selector_encoder, selector_check, others)
-        build = chosen or build_strategy(strategy, head_masks, pool, strategy_seed)
+        chosen = StrategyArguments(
+            head_masks, strategy, pool, strategy_seed, selector, selector_encoder, selector_check
+        )
+        build = build_strategy(chosen)
         if isinstance(pretrained, str):
             pretrained = resolve_pretrained(pretrained)
             kwargs["device"] = default_device(kwargs.get("device"))
@@ -91,8 +93,8 @@ class HFPrunedBestOfN(BestOfN, LazyWeights):
         self._take_global_rank()
         self.layout = head_layout(self.model)
         self.strategy = build([layer.heads for layer in self.layout.layers])
-        if chosen and (kwargs.get("gguf_file") or not isinstance(pretrained, str)):
-            check_selector(chosen, pretrained, kwargs, self.layout)
+        if isinstance(build, SelectorChoice) and (kwargs.get("gguf_file") or not isinstance(pretrained, str)):
+            check_selector(build, pretrained, kwargs, self.layout)
         check_strategy(self.layout, self.strategy)
         self.self_test = passed_self_test(self.model, self.layout) if self.weights_loaded else None
         self._record = RunRecord()

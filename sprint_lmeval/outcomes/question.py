@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from dataclasses import dataclass
 
 from sprint_lmeval.errors import InputError
+from sprint_lmeval.passn.question_hash import question_hash
 
 MAX_LEVEL = 2**31 - 1
 HASH = re.compile(r"[0-9a-f]{64}")
-
-
-def question_hash(text: str) -> str:
-    """Return the sha256 of a question's text, with all white space as single blanks."""
-    return hashlib.sha256(" ".join(text.split()).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 @dataclass(frozen=True)

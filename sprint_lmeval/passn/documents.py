@@ -7,7 +7,6 @@ every model argument as well, which they leave alone.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import os
@@ -19,6 +18,7 @@ from datasets import Dataset, concatenate_datasets, load_dataset
 
 from sprint_lmeval.answers.extraction import last_box
 from sprint_lmeval.errors import InputError, cause
+from sprint_lmeval.passn.question_hash import question_hash
 from sprint_lmeval.tiny import problems as tiny_problems
 
 log = logging.getLogger(f"lm_eval.{__name__}")  # below the harness's, so that its --verbosity counts
@@ -51,11 +51,11 @@ def math_train(**_) -> dict[str, Dataset]:
     """MATH outside MATH-500, for sweeps and training: `train`. Unusable golds are left out, counted and named."""
     folder = _data_folder()
     records = _lines(folder / "math" / "train.jsonl") if folder else _math_hub_records()
-    held_out = {_normalised(r["problem"]) for r in _math500_records()}
+    held_out = {question_hash(r["problem"]) for r in _math500_records()}
     kept, in_test, unusable = [], 0, []
     for i, record in enumerate(records):
         document = _math_document(record, "train", i)
-        if _normalised(document["question"]) in held_out:
+        if question_hash(document["question"]) in held_out:
             in_test += 1
         elif document["answer"].strip() in UNUSABLE_GOLDS:
             unusable.append(document["id"])
@@ -227,7 +227,3 @@ def _dataset(documents: Iterable[dict]) -> Dataset:
     if not documents:
         raise InputError(f"no problems found: SPRINT_DATA_DIR must hold {LAYOUT}, none of them empty")
     return Dataset.from_list(documents)
-
-
-def _normalised(problem: str) -> str:
-    return hashlib.sha256(" ".join(problem.split()).encode()).hexdigest()

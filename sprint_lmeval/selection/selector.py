@@ -47,19 +47,19 @@ class Selector(ModelHubMixin, library_name="sprint-lmeval"):
         Raises:
             InputError: a question is empty, or the encoder is another than the one it was trained with.
         """
-        return self.scored(questions, n)[0]
+        return [[candidate for candidate, _ in row] for row in self.scored(questions, n)]
 
-    def scored(self, questions: Sequence[str], n: int | None = None) -> tuple[list[list[Candidate]], list[list[float]]]:
-        """Return what `rank` returns, and one score for each candidate (its meaning is the method's)."""
+    def scored(self, questions: Sequence[str], n: int | None = None) -> list[list[tuple[Candidate, float]]]:
+        """Return what `rank` returns, each candidate with its score (whose meaning is the method's)."""
         n = len(self.candidates) if n is None else n
         if not 0 < n <= len(self.candidates):
             raise InputError(f"{n} candidates asked for, the selector ranks {len(self.candidates)}")
-        ranked, scores = [], []
+        scored = []
         for start in range(0, len(questions), AT_ONCE):
-            order, values = self._order(questions[start : start + AT_ONCE], n)
-            ranked += [[self.candidates[place] for place in row] for row in order]
-            scores += [[float(value) for value in row] for row in values]
-        return ranked, scores
+            order, scores = self._order(questions[start : start + AT_ONCE], n)
+            candidates = ([self.candidates[index] for index in row] for row in order)
+            scored += [list(zip(*row, strict=True)) for row in zip(candidates, scores.tolist(), strict=True)]
+        return scored
 
     def _order(self, questions: Sequence[str], n: int) -> tuple[np.ndarray, np.ndarray]:
         if self.method.encodes:

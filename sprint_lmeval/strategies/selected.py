@@ -11,10 +11,10 @@ from collections.abc import Callable, Sequence
 
 from sprint_lmeval.candidates import Candidate
 from sprint_lmeval.errors import InputError
-from sprint_lmeval.outcomes.matrix import question_hash
+from sprint_lmeval.outcomes.question import question_hash
 from sprint_lmeval.pruning.heads import HeadLayout
 from sprint_lmeval.selection.selector import Selector
-from sprint_lmeval.strategies.strategy import Strategy, refuse_too_few
+from sprint_lmeval.strategies.strategy import Attempt, Strategy, refuse_too_few
 
 log = logging.getLogger(f"lm_eval.{__name__}")
 OVERRIDE = "or give selector_check=False, and the results will say so"
@@ -30,11 +30,10 @@ class Selected(Strategy):
         self.selector, self.given, self.checked = selector, given, checked
         self.seen = 0  # evaluated questions that were training questions
 
-    def candidates(self, questions: Sequence[str], n: int) -> list[list[Candidate]]:
+    def attempts(self, questions: Sequence[str], n: int) -> list[list[Attempt]]:
         refuse_too_few(n, len(self.selector.candidates), self.name, "train one on more candidates")
         self._refuse_trained_on(questions)
-        ranked, self.scores = self.selector.scored(questions, n)
-        return ranked
+        return [[Attempt(*scored) for scored in row] for row in self.selector.scored(questions, n)]
 
     def _refuse_trained_on(self, questions: Sequence[str]) -> None:
         known = self.selector.trained_on([question_hash(question) for question in questions])

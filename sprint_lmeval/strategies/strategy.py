@@ -1,8 +1,7 @@
-"""Question -> N ordered candidates.
+"""Question -> N ordered attempts.
 
-In: the raw questions of the documents and N. Out: N candidates for each, in the order in which pass@k counts them
-(paper section 5: Pass@N is the best of the first N). Which strategies exist, and what each of them is given by the
-user, stands in `build_strategy`.
+In: the raw questions of the documents and N. Out: N attempts for each, in the order in which pass@k counts them
+(paper section 5: Pass@N is the best of the first N). build.py has the names of the strategies and their arguments.
 """
 
 from __future__ import annotations
@@ -11,9 +10,17 @@ import hashlib
 import random
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from sprint_lmeval.candidates import BASE, Candidate
 from sprint_lmeval.errors import InputError
+
+
+class Attempt(NamedTuple):
+    """One response to be generated: its candidate, and the strategy's score of it (None: the strategy has none)."""
+
+    candidate: Candidate
+    score: float | None = None
 
 
 class Strategy(ABC):
@@ -23,17 +30,15 @@ class Strategy(ABC):
         name: what results call it.
         learned: whether it was fitted on training questions; an unlearned one is never shown as SPRINT.
         exchangeable: whether the order of its N responses carries no meaning (independent samples).
-        scores: per question of the last call, one number per candidate, or None where it has none.
     """
 
     name: str
     learned = False
     exchangeable = False
-    scores: list[list[float]] | None = None
 
     @abstractmethod
-    def candidates(self, questions: Sequence[str], n: int) -> list[list[Candidate]]:
-        """Return `n` candidates per question, best first. Raises InputError where it has fewer than `n`."""
+    def attempts(self, questions: Sequence[str], n: int) -> list[list[Attempt]]:
+        """Return `n` attempts per question, best first. Raises InputError where the strategy has fewer than `n`."""
 
     @abstractmethod
     def described(self) -> dict:
@@ -50,9 +55,9 @@ class Listed(Strategy):
     def __init__(self, name: str, candidates: Sequence[Candidate]) -> None:
         self.name, self.listed = name, list(candidates)
 
-    def candidates(self, questions: Sequence[str], n: int) -> list[list[Candidate]]:
+    def attempts(self, questions: Sequence[str], n: int) -> list[list[Attempt]]:
         refuse_too_few(n, len(self.listed), self.name, "give more in head_masks=")
-        return [self.listed[:n] for _ in questions]
+        return [[Attempt(candidate) for candidate in self.listed[:n]] for _ in questions]
 
     def described(self) -> dict:
         return {"strategy": self.name, "learned": self.learned, "candidates": [str(c) for c in self.listed]}
@@ -66,8 +71,8 @@ class Unpruned(Strategy):
 
     name = "base"
 
-    def candidates(self, questions: Sequence[str], n: int) -> list[list[Candidate]]:
-        return [[BASE] * n for _ in questions]
+    def attempts(self, questions: Sequence[str], n: int) -> list[list[Attempt]]:
+        return [[Attempt(BASE)] * n for _ in questions]
 
     def described(self) -> dict:
         return {"strategy": self.name, "learned": False, "candidates": ["base"]}
@@ -98,9 +103,10 @@ class RandomHeads(Strategy):
     def __init__(self, pool: Sequence[Candidate], seed: int, pool_name: str) -> None:
         self.pool, self.seed, self.pool_name = list(pool), seed, pool_name
 
-    def candidates(self, questions: Sequence[str], n: int) -> list[list[Candidate]]:
+    def attempts(self, questions: Sequence[str], n: int) -> list[list[Attempt]]:
         refuse_too_few(n, len(self.pool), self.name, "give a larger pool=")
-        return [random.Random(_seed_from(f"{self.seed}:{q}")).sample(self.pool, n) for q in questions]
+        drawn = (random.Random(_seed_from(f"{self.seed}:{question}")).sample(self.pool, n) for question in questions)
+        return [[Attempt(candidate) for candidate in row] for row in drawn]
 
     def described(self) -> dict:
         pool = [str(c) for c in self.pool]

@@ -53,10 +53,10 @@ def test_each_question_is_answered_by_its_own_candidates(folder):
     lm = model(selector=str(folder))
     assert lm.strategy.name == "selector" and lm.strategy.learned and not lm.strategy.exchangeable
     responses = lm.generate_until(requests(asked, 3))
-    ranked, scores = Selector.from_pretrained(folder).scored(asked, 3)
-    assert [r.candidate for r in responses] == [str(c) for row in ranked for c in row]
-    assert [r.score for r in responses] == pytest.approx([s for row in scores for s in row])
-    assert len({tuple(row) for row in ranked}) > 1
+    ranked = Selector.from_pretrained(folder).scored(asked, 3)
+    assert [r.candidate for r in responses] == [str(candidate) for row in ranked for candidate, _ in row]
+    assert [r.score for r in responses] == pytest.approx([score for row in ranked for _, score in row])
+    assert len({tuple(candidate for candidate, _ in row) for row in ranked}) > 1
 
 
 def test_the_raw_question_is_ranked_once_and_not_the_prompt(folder, monkeypatch):

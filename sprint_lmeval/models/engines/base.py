@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
 from functools import partial
 
 from sprint_lmeval.adapters.engine_check import AdapterTest
@@ -14,29 +13,10 @@ from sprint_lmeval.models.checks import check_before_loading
 from sprint_lmeval.models.engines.engine_requests import Checkpoint
 from sprint_lmeval.models.run_record import RunRecord
 from sprint_lmeval.store.keys import altered_facts, fingerprint_of
-from sprint_lmeval.strategies.build import build_strategy, chosen_selector
+from sprint_lmeval.strategies.build import StrategyArguments, build_strategy
 
 log = logging.getLogger(f"lm_eval.{__name__}")
 OF_THE_HUB = ("revision", "trust_remote_code", "token", "cache_dir")
-
-
-@dataclass(frozen=True)
-class Choice:
-    """What a user wrote about candidates, by the names of the model arguments."""
-
-    head_masks: str | list | None = None
-    strategy: str | None = None
-    pool: str | list | None = None
-    strategy_seed: int = 0
-    selector: str | None = None
-    selector_encoder: str | None = None
-    selector_check: bool = True
-
-    def build(self):
-        """Return what makes the strategy once the heads are known; InputError for contradictions."""
-        others = {"head_masks": self.head_masks, "pool": self.pool}
-        chosen = chosen_selector(self.strategy, self.selector, self.selector_encoder, self.selector_check, others)
-        return chosen or build_strategy(self.strategy, self.head_masks, self.pool, self.strategy_seed)
 
 
 class EngineModel(BestOfN):
@@ -49,15 +29,15 @@ class EngineModel(BestOfN):
     self_test: AdapterTest | None = None
     _checkpoint: Checkpoint
 
-    def _prepare(self, pretrained: str, choice: Choice, of_model: dict) -> None:
+    def _prepare(self, pretrained: str, chosen: StrategyArguments, of_model: dict) -> None:
         """Read the model's configuration and make the strategy.
 
         Args:
             pretrained: folder or hub id.
-            choice: what the user wrote about candidates.
+            chosen: what the user wrote about strategies.
             of_model: arguments that say which model it is, or make it another one than its files say.
         """
-        build = choice.build()
+        build = build_strategy(chosen)
         check_before_loading(pretrained, build, of_model)
         of_the_hub = {key: of_model[key] for key in OF_THE_HUB if of_model.get(key)}
         self.layout = config_heads(pretrained, **of_the_hub)

@@ -20,7 +20,7 @@ from sprint_lmeval.checkpoints.fingerprint import model_fingerprint
 from sprint_lmeval.checkpoints.pretrained import fetch_config, resolve_pretrained
 from sprint_lmeval.errors import InputError, show_one_sentence
 from sprint_lmeval.generation.decode import Response, Row, Settings
-from sprint_lmeval.models.engines.base import OF_THE_HUB, Choice, EngineModel
+from sprint_lmeval.models.engines.base import OF_THE_HUB, EngineModel
 from sprint_lmeval.models.engines.client import Server, normalised_url
 from sprint_lmeval.models.engines.engine_requests import Checkpoint, EngineRows, Request
 from sprint_lmeval.models.engines.tokenizer_model import TokenizerModel
@@ -29,6 +29,7 @@ from sprint_lmeval.store.database import Store
 from sprint_lmeval.store.judgements import KeptJudgements
 from sprint_lmeval.store.keys import model_facts
 from sprint_lmeval.store.responses import StoredRows
+from sprint_lmeval.strategies.build import StrategyArguments
 
 log = logging.getLogger(f"lm_eval.{__name__}")
 ENGINE = "vllm-server"
@@ -101,8 +102,10 @@ class ServerPrunedBestOfN(EngineModel, TokenizerModel):
         self.pretrained = resolve_pretrained(pretrained)
         given = {"revision": revision, "trust_remote_code": trust_remote_code}
         of_model = {key: value for key, value in given.items() if value}
-        choice = Choice(head_masks, strategy, pool, strategy_seed, selector, selector_encoder, selector_check)
-        self._prepare(self.pretrained, choice, of_model)
+        chosen = StrategyArguments(
+            head_masks, strategy, pool, strategy_seed, selector, selector_encoder, selector_check
+        )
+        self._prepare(self.pretrained, chosen, of_model)
         self.tokenizer = AutoTokenizer.from_pretrained(tokenizer or self.pretrained, **of_model)
         self._checkpoint = Checkpoint.of(self.pretrained, fetch_config(self.pretrained, **of_model), **of_model)
         self._dtype, self.revision = dtype or UNKNOWN, revision or "main"

@@ -20,7 +20,7 @@ from sprint_lmeval.candidates import BASE, Candidate
 from sprint_lmeval.checkpoints.pretrained import resolve_pretrained
 from sprint_lmeval.errors import InputError, cause, show_one_sentence
 from sprint_lmeval.generation.decode import Response, Row, Settings
-from sprint_lmeval.models.engines.base import Choice, EngineModel
+from sprint_lmeval.models.engines.base import EngineModel
 from sprint_lmeval.models.engines.engine_requests import FINISHED, Checkpoint, EngineRows, Request
 from sprint_lmeval.models.engines.vllm_arguments import (
     OwnTemplate,
@@ -37,6 +37,7 @@ from sprint_lmeval.store.database import Store
 from sprint_lmeval.store.judgements import KeptJudgements
 from sprint_lmeval.store.keys import model_facts
 from sprint_lmeval.store.responses import StoredRows
+from sprint_lmeval.strategies.build import StrategyArguments
 
 show_one_sentence()  # before the imports below, whose failure is a user's mistake
 VLLM = harness_class()
@@ -84,8 +85,10 @@ class VLLMPrunedBestOfN(EngineModel, OwnTemplate, VLLM):
         pretrained = resolve_pretrained(pretrained)
         hub = hub_arguments(kwargs)
         of_model = {**telling(kwargs), **hub}
-        choice = Choice(head_masks, strategy, pool, strategy_seed, selector, selector_encoder, selector_check)
-        self._prepare(pretrained, choice, of_model)
+        chosen = StrategyArguments(
+            head_masks, strategy, pool, strategy_seed, selector, selector_encoder, selector_check
+        )
+        self._prepare(pretrained, chosen, of_model)
         self._adapters = self._adapter_cache(pretrained, hub, adapters, kwargs)
         if self.strategy.exchangeable and current_platform.is_cpu():
             # Seeded rows whose prompt is read in parts end the engine on a CPU (vLLM 0.32: generators have no offset).
