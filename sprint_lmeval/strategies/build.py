@@ -20,7 +20,7 @@ class StrategyArguments:
 
     Attributes:
         head_masks: candidates as text, file or list; only with `fixed`.
-        strategy: one of `STRATEGIES`; None: `selector` or `fixed` where selector or head_masks are given, else `spread`.
+        strategy: one of `STRATEGIES`; None: `selector` or `fixed` where their argument is given, else `spread`.
         pool: candidates as text, file or list to draw from; only with `random`.
         strategy_seed: seed of `random` and `sample`.
         selector: folder, hub id or short name; only with `selector`, as are the next two.
