@@ -9,7 +9,7 @@ import pytest
 from sprint_lmeval import cli
 from sprint_lmeval.commands import run
 from sprint_lmeval.errors import InputError
-from sprint_lmeval.harness.patches import set_repeats
+from sprint_lmeval.harness.run import set_repeats
 from tests.shared.environments import REPOSITORY, environment_in_use
 
 TINY = ["--model", "hf-pruned-bon", "--model_args", "pretrained=tiny", "--tasks", "tiny_passn"]

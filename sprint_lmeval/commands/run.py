@@ -37,7 +37,7 @@ def split_run_options(arguments: list[str]) -> tuple[list[str], list[str]]:
 
 def call(options, harness: list[str]) -> str:
     """Run the command; `harness` holds the options of `lm_eval run`."""
-    from sprint_lmeval.harness.patches import run
+    from sprint_lmeval.harness.run import run
 
     run(harness, n=options.n, dry_run=options.dry_run)
     return ""

@@ -1,5 +1,7 @@
 """`sprint-lmeval sweep`: every head of some layers over a task, as an outcome matrix."""
 
+from pathlib import Path
+
 from sprint_lmeval.commands.parsing import positive_number
 
 
@@ -29,6 +31,15 @@ def add(commands):
 
 def call(options, harness: list[str]) -> str:
     """Run the command; `harness` holds the options of `lm_eval run`."""
-    from sprint_lmeval.harness.sweep import sweep_command
+    from sprint_lmeval.harness.sweep import Plan, sweep
 
-    return sweep_command(options, harness) or ""
+    plan = Plan(
+        output=Path(options.output),
+        store=Path(options.store) if options.store else None,
+        layers=options.layers,
+        questions=options.questions,
+        seed=options.seed,
+        texts=not options.no_texts,
+        overwrite=options.overwrite,
+    )
+    return sweep(plan, harness) or ""

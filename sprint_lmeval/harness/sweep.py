@@ -18,7 +18,8 @@ from pathlib import Path
 from sprint_lmeval import __version__, autoload
 from sprint_lmeval.candidates import BASE, Candidate
 from sprint_lmeval.errors import InputError, show_one_sentence
-from sprint_lmeval.harness.patches import evaluate_replaced_by, set_repeats
+from sprint_lmeval.harness.patches import evaluate_replaced_by
+from sprint_lmeval.harness.run import set_repeats
 from sprint_lmeval.names import MODEL_ARGUMENTS
 from sprint_lmeval.outcomes.from_samples import fields_of_rows
 from sprint_lmeval.outcomes.matrix import OutcomeMatrix
@@ -75,20 +76,6 @@ class Plan:
     @property
     def store_file(self) -> Path:
         return self.store or self.output.with_suffix(".answers.sqlite")
-
-
-def sweep_command(options, harness: list[str]) -> str | None:
-    """Run `sprint-lmeval sweep` with its parsed options and those of the harness."""
-    plan = Plan(
-        output=Path(options.output),
-        store=Path(options.store) if options.store else None,
-        layers=options.layers,
-        questions=options.questions,
-        seed=options.seed,
-        texts=not options.no_texts,
-        overwrite=options.overwrite,
-    )
-    return sweep(plan, harness)
 
 
 def sweep(plan: Plan, options: list[str]) -> str | None:
