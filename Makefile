@@ -6,6 +6,7 @@
 #   make test-vllm   the models on vLLM, in an environment of its own (VLLM_VENV)
 #   make bench   the benchmarks: medians, ratios in one run; make bench BENCHMARKS=generation OPTIONS='--model ...' for others
 #   make real    real models and real problems, where they are
+#   make licences   what is installed, with versions and licences;  make audit   its known weaknesses, where there is a network
 PYTHON ?= python3
 VENV ?= .venv
 VLLM_VENV ?= .venv-vllm
@@ -25,7 +26,7 @@ DEMO := lm_eval --model hf-pruned-bon --model_args pretrained=tiny --tasks tiny_
 	--output_path output/demo --log_samples
 
 .DELETE_ON_ERROR:
-.PHONY: demo gate baseline test test-vllm lint format wheel results bench real clean
+.PHONY: demo gate baseline test test-vllm lint format wheel results bench real licences audit clean
 
 demo: $(READY)
 	@echo '$$ $(DEMO)'
@@ -68,6 +69,12 @@ bench: $(READY)
 
 real: $(READY)
 	PATH="$(abspath $(BIN)):$$PATH" .ci/real
+
+licences: $(READY)
+	@$(BIN)/python .ci/licences.py
+
+audit: $(READY)
+	@PYTHON=$(BIN)/python .ci/audit
 
 clean:
 	rm -rf $(VENV) $(VLLM_VENV) output dist
