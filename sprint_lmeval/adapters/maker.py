@@ -29,8 +29,6 @@ from sprint_lmeval.pruning.hooks import check_heads
 # What vLLM takes as max_lora_rank (vllm/config/lora.py).
 ENGINE_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
-OF_CONFIG = ("revision", "trust_remote_code", "subfolder", "token", "cache_dir")
-OF_FILES = ("revision", "subfolder", "variant", "token", "cache_dir")
 LONGEST_NAME = 200  # of a folder, in characters; file systems allow 255 bytes
 
 
@@ -49,12 +47,10 @@ class AdapterMaker:
     def __init__(self, pretrained: str, **arguments: object) -> None:
         self.name = resolve_pretrained(pretrained)
         self.revision = arguments.get("revision")
-        of_config = {key: arguments[key] for key in OF_CONFIG if arguments.get(key)}
-        config = fetch_config(self.name, **of_config)
-        if getattr(config, "quantization_config", None) is not None:
+        if getattr(fetch_config(self.name, **arguments), "quantization_config", None) is not None:
             raise InputError(f"{pretrained} is quantised, {NOT_QUANTISED}")
-        self.layout = config_heads(self.name, **of_config)
-        self._weights = Weights(self.name, {key: arguments[key] for key in OF_FILES if arguments.get(key)})
+        self.layout = config_heads(self.name, **arguments)
+        self._weights = Weights(self.name, arguments)
         self._last: tuple[int, torch.Tensor] | None = None
 
     def rank(self, candidates: Iterable[Candidate]) -> int:

@@ -1,9 +1,15 @@
-"""Which model this is, whatever its folder is called: a sha256 over its configuration and weights.
+"""Which model this is, whatever its folder is called: a sha256 over its configuration, weights and code.
 
-In: a folder, a hub id or a loaded model. Out: 64 hexadecimal digits. Files are read as a stream and no weights are
-loaded; the sum of each file is kept in the user's cache folder under its path, size and time of change, so that
-gigabytes are read once. What decides an answer beside these files (dtype, attention, settings, tokenizer) is not part
-of it. The same weights in other files (other shards, another format, a loaded model) have another fingerprint.
+In: a folder, a hub id or a loaded model. Out: 64 hexadecimal digits. Files are hashed as a stream and no weights are
+loaded. Content decides: names, sizes and times of files do not, nor do the names that the hub's cache gives. What
+decides an answer beside these files (dtype, attention, settings, tokenizer) is not part of it. The same weights in
+other files (other shards, another format, a loaded model) have another fingerprint.
+
+A hash is kept in the user's cache folder and holds while device, inode, size and both times of the file stay. The
+change time (ctime) is set by the system at every write and rename, also where a copy keeps the modification time. Not
+kept: a file that changed less than a minute before (within one tick of its clock, or through a memory map whose page
+was not yet written back, it could change again unseen) and files on file systems that let users set all times or have
+no change time (FUSE, SMB, FAT). Who sets the machine's clock or edits the disk below the file system is not seen.
 """
 
 from __future__ import annotations
@@ -12,25 +18,28 @@ import hashlib
 import json
 import os
 import re
-import tempfile
-from collections.abc import Callable, Iterator
+import time
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
-from sprint_lmeval.checkpoints.pretrained import resolve_pretrained
+from sprint_lmeval.checkpoints.pretrained import OF_THE_HUB, resolve_pretrained
 from sprint_lmeval.errors import InputError, cause
+from sprint_lmeval.files import whole_file
 
 if TYPE_CHECKING:
     from torch import nn
 
-CHUNK = 1 << 22
 MAX_JSON = 64 << 20
 MAX_SHARDS = 10_000
 VOLATILE = ("_name_or_path", "transformers_version", "_commit_hash")  # of a configuration: say nothing of the model
 SHA256 = re.compile(r"[0-9a-f]{64}")
-OF_THE_HUB = ("token", "cache_dir", "force_download", "local_files_only", "proxies")
-
-Finder = Callable[[str], str | None]  # file name -> path, None where the model has no such file
+IMPORTED = re.compile(rb"^\s*(?:from|import)\s+\.(\w+)", re.MULTILINE)  # as transformers looks for it
+ADAPTER = ("adapter_config.json", "adapter_model.safetensors", "adapter_model.bin")
+REST_NS = 60 * 10**9  # Linux writes a changed page of a memory map back within 35 s
+TRUE_CHANGE_TIMES = frozenset(
+    "bcachefs beegfs btrfs ceph ext2 ext3 ext4 f2fs gpfs jfs lustre nfs nfs4 overlay xfs zfs".split()
+)
 
 
 def model_fingerprint(
@@ -41,92 +50,127 @@ def model_fingerprint(
     variant: str | None = None,
     use_safetensors: bool | None = None,
     gguf_file: str | None = None,
-    **of_the_hub: object,
+    trust_remote_code: bool = False,
+    **others: object,
 ) -> str:
     """Return the fingerprint of a model.
 
     Args:
         pretrained: folder, hub id, `tiny`, or a loaded model, whose tensors are hashed.
         revision, subfolder, variant, use_safetensors, gguf_file: as in transformers' `from_pretrained`.
-        of_the_hub: token, cache_dir and the like; what the hub has and this machine has not is fetched.
+        trust_remote_code: whether code of another repository, which the configuration may name, is part of it.
+        others: further model arguments, of which token, cache_dir and the like count. Files that the hub has and this
+            machine has not are fetched.
 
     Raises:
         InputError: a file is missing or cannot be read.
     """
     if not isinstance(pretrained, str):
         return _of_module(pretrained)
-    find = _finder(resolve_pretrained(pretrained), revision, subfolder, of_the_hub)
+    model = ModelFiles(resolve_pretrained(pretrained), revision, subfolder, others)
     if gguf_file is not None:
-        return _combined({}, [(gguf_file, _required(find, gguf_file, pretrained))])
-    config = _json(_required(find, "config.json", pretrained))
-    names = [*_weights(find, pretrained, variant, use_safetensors), *_code(find, config)]
-    return _combined(config, [(name, _required(find, name, pretrained)) for name in names])
+        return _combined({}, {gguf_file: model.path(gguf_file)})
+    config = _json(model.path("config.json"))
+    files = {name: model.path(name) for name in model.weights(variant, use_safetensors)}
+    if model.find(ADAPTER[0]):  # transformers loads it onto the model
+        files |= {name: path for name in ADAPTER if (path := model.find(name))}
+    return _combined(config, files | model.code(config, trust_remote_code))
 
 
-def adapter_fingerprint(adapter: str, revision: str | None = None, **of_the_hub: object) -> str:
+def adapter_fingerprint(adapter: str, revision: str | None = None, **others: object) -> str:
     """Return the fingerprint of a PEFT adapter: a folder or hub id with adapter_config.json and its weights."""
-    find = _finder(adapter, revision, "", of_the_hub)
-    config = _json(_required(find, "adapter_config.json", adapter))
-    names = [n for n in ("adapter_model.safetensors", "adapter_model.bin") if find(n)][:1]
-    return _combined(config, [(name, _required(find, name, adapter)) for name in names])
+    files = ModelFiles(adapter, revision, "", others)
+    config = _json(files.path(ADAPTER[0]))
+    return _combined(config, dict([(name, path) for name in ADAPTER[1:] if (path := files.find(name))][:1]))
 
 
-def weight_files(pretrained: str, revision: str | None = None, **options: object) -> list[str]:
-    """Return the paths of the files that hold a model's weights; takes the options of `model_fingerprint`."""
-    of_files = {key: options.pop(key) for key in ("variant", "use_safetensors") if key in options}
-    find = _finder(resolve_pretrained(pretrained), revision, str(options.pop("subfolder", "")), options)
-    names = _weights(find, pretrained, of_files.get("variant"), of_files.get("use_safetensors"))
-    return [_required(find, name, pretrained) for name in names]
+def weight_files(pretrained: str, revision: str | None = None, **arguments: object) -> list[str]:
+    """Return the paths of the files that hold a model's weights; takes the arguments of `model_fingerprint`."""
+    model = ModelFiles(resolve_pretrained(pretrained), revision, str(arguments.get("subfolder") or ""), arguments)
+    return [model.path(name) for name in model.weights(arguments.get("variant"), arguments.get("use_safetensors"))]
 
 
-def _combined(config: dict, files: list[tuple[str, str]]) -> str:
+def _combined(config: dict, files: dict[str, str]) -> str:
     config = {key: value for key, value in config.items() if key not in VOLATILE}
-    content = {"config": config, "files": [[name, file_sha256(path)] for name, path in files]}
+    content = {"config": config, "files": [[name, file_sha256(path)] for name, path in files.items()]}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 # ---- which files ----
 
 
-def _finder(name: str, revision: str | None, subfolder: str, of_the_hub: dict) -> Finder:
-    folder = Path(name).expanduser()
-    if folder.is_dir():
-        inside = folder / (subfolder or "")
-        return lambda file: str(inside / file) if (inside / file).is_file() else None
+class ModelFiles:
+    """The files of a model by name: of a folder, or of the hub, which are fetched when they are asked for."""
 
-    def find(file: str) -> str | None:
+    def __init__(self, name: str, revision: str | None, subfolder: str, others: dict) -> None:
+        self.name, self.revision, self.subfolder = name, revision or "main", subfolder or ""
+        self.of_the_hub = {key: others[key] for key in OF_THE_HUB if others.get(key) is not None}
+        folder = Path(name).expanduser()
+        self.folder = folder / self.subfolder if folder.is_dir() else None
+
+    def find(self, file: str) -> str | None:
+        """Return a file's path, None where the model has no such file."""
+        if self.folder is not None:
+            return str(self.folder / file) if (self.folder / file).is_file() else None
         from transformers.utils import cached_file
 
-        options = {key: value for key, value in of_the_hub.items() if key in OF_THE_HUB and value is not None}
         missing = {f"_raise_exceptions_for_{kind}": False for kind in ("missing_entries", "connection_errors")}
+        where = {"revision": self.revision, "subfolder": self.subfolder, **self.of_the_hub}
         try:
-            return cached_file(name, file, revision=revision or "main", subfolder=subfolder or "", **missing, **options)
+            return cached_file(self.name, file, **where, **missing)
         except OSError as error:
             said = cause(error)
-            raise InputError(f"the files of {name} could not be had ({said}): give the folder of the model") from None
+            raise InputError(
+                f"the files of {self.name} could not be had ({said}): give the folder of the model"
+            ) from None
 
-    return find
-
-
-def _required(find: Finder, file: str, name: str) -> str:
-    path = find(file)
-    if path is None:
-        raise InputError(f"{name} has no file {file}: its fingerprint needs it; restore the model's files")
-    return path
-
-
-def _weights(find: Finder, name: str, variant: str | None, use_safetensors: bool | None) -> Iterator[str]:
-    """Names of the files that transformers would load, in the order in which it looks for them."""
-    dotted = f".{variant}" if variant else ""
-    safe = [f"model{dotted}.safetensors", f"model.safetensors.index{dotted}.json"]
-    pickled = [f"pytorch_model{dotted}.bin", f"pytorch_model.bin.index{dotted}.json"]
-    for file in pickled if use_safetensors is False else [*safe, *pickled]:
-        path = find(file)
+    def path(self, file: str) -> str:
+        """Return the path of a file that must be there."""
+        path = self.find(file)
         if path is None:
-            continue
-        shards = [file] if not file.endswith(".json") else _shards(path)
-        return iter(shards)
-    raise InputError(f"{name} has no weights that transformers would load ({safe[0]}): restore the model's files")
+            raise InputError(f"{self.name} has no file {file}: its fingerprint needs it; restore the model's files")
+        return path
+
+    def weights(self, variant: str | None, use_safetensors: bool | None) -> list[str]:
+        """Return the names of the files that transformers would load, in the order in which it looks for them."""
+        dotted = f".{variant}" if variant else ""
+        safe = [f"model{dotted}.safetensors", f"model.safetensors.index{dotted}.json"]
+        pickled = [f"pytorch_model{dotted}.bin", f"pytorch_model.bin.index{dotted}.json"]
+        for file in pickled if use_safetensors is False else [*safe, *pickled]:
+            path = self.find(file)
+            if path is not None:
+                return _shards(path) if file.endswith(".json") else [file]
+        raise InputError(
+            f"{self.name} has no weights that transformers would load ({safe[0]}): restore the model's files"
+        )
+
+    def code(self, config: dict, trusted: bool) -> dict[str, str]:
+        """Return name and path of the Python files that a model brings along.
+
+        Of a folder all of them, whatever imports them; of the hub those that `auto_map` names and what these import.
+        """
+        listed = config.get("auto_map")
+        listed = list(listed.values()) if isinstance(listed, dict) else []
+        named = [name for one in listed for name in (one if isinstance(one, list) else [one]) if isinstance(name, str)]
+        found = {}
+        for repository, module in sorted({(name.rpartition("--")[0], name.rpartition("--")[2]) for name in named}):
+            if not repository:
+                found |= self._modules(module)
+            elif trusted:
+                foreign = ModelFiles(repository, None, "", self.of_the_hub)
+                found |= {f"{repository}--{name}": path for name, path in foreign._modules(module).items()}
+        return dict(sorted(found.items()))
+
+    def _modules(self, name: str) -> dict[str, str]:
+        if self.folder is not None:
+            return {path.relative_to(self.folder).as_posix(): str(path) for path in self.folder.rglob("*.py")}
+        found, waiting = {}, [f"{name.split('.')[0]}.py"]
+        while waiting:
+            file = waiting.pop()
+            if file not in found and (path := self.find(file)):
+                found[file] = path
+                waiting += [f"{module.decode()}.py" for module in IMPORTED.findall(Path(path).read_bytes())]
+        return found
 
 
 def _shards(index: str) -> list[str]:
@@ -137,14 +181,6 @@ def _shards(index: str) -> list[str]:
     if len(shards) > MAX_SHARDS or any(Path(s).is_absolute() or ".." in Path(s).parts for s in shards):
         raise InputError(f"{index} lists weights outside of the model's folder: restore the model's files")
     return shards
-
-
-def _code(find: Finder, config: dict) -> list[str]:
-    """Modules that a model brings along itself, as far as its configuration names them."""
-    listed = config.get("auto_map")
-    names = [n for n in listed.values() if isinstance(n, str)] if isinstance(listed, dict) else []
-    modules = {f"{name.split('.')[0]}.py" for name in names if "--" not in name}
-    return sorted(module for module in modules if find(module))
 
 
 def _json(path: str) -> dict:
@@ -165,30 +201,42 @@ def _json(path: str) -> dict:
 
 
 def file_sha256(path: str) -> str:
-    """Return the sha256 of a file's content, from the user's cache where the file has not changed since."""
+    """Return the sha256 of a file's content, from the user's cache where the file has certainly not changed since."""
     real = os.path.realpath(path)
-    name = os.path.basename(real)
-    if os.path.basename(os.path.dirname(real)) == "blobs" and SHA256.fullmatch(name):
-        return name  # the hub's cache names large files by their content
-    status = os.stat(real)
-    stamp = [real, status.st_size, status.st_mtime_ns]
     kept = _cache_folder() / f"{hashlib.sha256(os.fsencode(real)).hexdigest()}.json"
-    known = _kept(kept, stamp)
-    if known is None:
-        known = _streamed(real)
-        _keep(kept, [*stamp, known])
+    try:
+        with open(real, "rb") as stream:  # opened first: a network file system then tells the newest times
+            stamp = _stamp(stream)
+            known = _kept(kept, stamp)
+            if known is None:
+                rested = time.time_ns() - stamp[-1] > REST_NS
+                known = _streamed(stream)
+                if rested and _stamp(stream) == stamp and _file_system(real) in TRUE_CHANGE_TIMES:
+                    _keep(kept, [*stamp, known])
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}): restore the model's files") from None
     return known
 
 
-def _streamed(path: str) -> str:
-    digest = hashlib.sha256()
-    try:
-        with open(path, "rb") as stream:
-            while chunk := stream.read(CHUNK):
-                digest.update(chunk)
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror}): restore the model's files") from None
-    return digest.hexdigest()
+def _streamed(stream: IO[bytes]) -> str:
+    return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _stamp(stream: IO[bytes]) -> list[int]:
+    status = os.fstat(stream.fileno())
+    return [status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns]
+
+
+def _file_system(path: str) -> str | None:
+    """Return the kind of file system that a path is on; None where the system does not list them as Linux does."""
+    nearest = ("", None)
+    with suppress(OSError), open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as mounts:
+        for mount in mounts:
+            fields, _, behind = mount.partition(" - ")
+            point = re.sub(r"\\(\d{3})", lambda octal: chr(int(octal[1], 8)), fields.split()[4])
+            if len(point) >= len(nearest[0]) and os.path.commonpath([point, path]) == point:
+                nearest = (point, behind.split()[0])
+    return nearest[1]
 
 
 def _cache_folder() -> Path:
@@ -196,7 +244,7 @@ def _cache_folder() -> Path:
     return Path(root) / "sprint-lmeval" / "fingerprints"
 
 
-def _kept(path: Path, stamp: list) -> str | None:
+def _kept(path: Path, stamp: list[int]) -> str | None:
     try:
         content = json.loads(path.read_bytes()[:10_000])
     except (OSError, ValueError):
@@ -206,14 +254,9 @@ def _kept(path: Path, stamp: list) -> str | None:
 
 
 def _keep(path: Path, content: list) -> None:
-    """Write whole or not at all; a home without room or right to write costs a second reading, nothing else."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as stream:
-            json.dump(content, stream)
-        os.replace(stream.name, path)
-    except OSError:
-        return
+    """A home without room or right to write costs a second reading, nothing else."""
+    with suppress(InputError), whole_file(path) as stream:
+        stream.write(json.dumps(content).encode())
 
 
 # ---- a loaded model ----

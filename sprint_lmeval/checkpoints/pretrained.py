@@ -1,7 +1,7 @@
-"""Which model is meant: short names, and a look at its heads before its weights are loaded.
+"""Which model is meant: short names, and its heads before its weights are loaded.
 
-In: what stands behind `pretrained=`. Out: a folder or hub id that transformers loads, and the model's `HeadLayout`
-from its configuration alone, so that a wrong head is told at once and not after gigabytes of weights.
+In: the value of `pretrained=`. Out: a folder or hub id that transformers loads, and the model's `HeadLayout` from its
+configuration alone, so that a wrong head is refused at once and not after gigabytes of weights.
 """
 
 from __future__ import annotations
@@ -16,10 +16,16 @@ from sprint_lmeval.tiny import MODEL_FOLDER
 log = logging.getLogger(f"lm_eval.{__name__}")
 
 SHORT_NAMES = {"tiny": MODEL_FOLDER}
+OF_THE_HUB = ("token", "cache_dir", "local_files_only", "proxies")  # how a model's files are had
+OF_CONFIG = ("revision", "subfolder", *OF_THE_HUB)
 
 
 def resolve_pretrained(name: str) -> str:
-    """Return the folder of a model that this package ships, and anything else unchanged."""
+    """Return the folder of a model that this package ships; other names unchanged.
+
+    Raises:
+        InputError: a path that holds no model.
+    """
     if name in SHORT_NAMES:
         return str(SHORT_NAMES[name])
     if name.startswith(("/", "./", "../", "~")) and not (Path(name).expanduser() / "config.json").is_file():
@@ -31,29 +37,33 @@ WAYS_OUT = (
     "give the folder of a downloaded model (pretrained=FOLDER), the id of a model that the hub serves, "
     "or pretrained=tiny, the model that this package brings along"
 )
+CODE_OF_ITS_OWN = (
+    "pretrained={name} brings code of its own, which runs only where you trust it: read it, then add "
+    "trust_remote_code=True (`heads` and `adapters`: --trust-remote-code)"
+)
 
 
-def config_heads(name: str, **arguments: object) -> HeadLayout:
+def config_heads(name: str, /, **arguments: object) -> HeadLayout:
     """Return the heads of a model by reading its configuration only; no weights are fetched or allocated.
 
     Args:
         name: folder or hub id.
-        arguments: of `AutoConfig.from_pretrained`: revision, trust_remote_code, subfolder, token, cache_dir.
+        arguments: as for `fetch_config`.
 
     Raises:
-        InputError: when the configuration cannot be fetched, or describes a model whose heads cannot be pruned.
+        InputError: the configuration cannot be had, or its model's heads cannot be pruned.
     """
     from accelerate import init_empty_weights
     from transformers import AutoModelForCausalLM
 
     config = fetch_config(name, **arguments)
-    remote_code = bool(arguments.get("trust_remote_code"))
+    trusted = bool(arguments.get("trust_remote_code"))
     try:
         with init_empty_weights():
-            model = AutoModelForCausalLM.from_config(config, trust_remote_code=remote_code)
-    except ValueError:  # transformers: not a causal language model, or code that must be trusted first
-        if getattr(config, "auto_map", None) and not remote_code:
-            raise InputError(f"pretrained={name} brings code of its own: add trust_remote_code=True") from None
+            model = AutoModelForCausalLM.from_config(config, trust_remote_code=trusted)
+    except ValueError:  # transformers: not a causal language model, or code that is not trusted
+        if getattr(config, "auto_map", None) and not trusted:
+            raise InputError(CODE_OF_ITS_OWN.format(name=name)) from None
         kind = type(config).__name__.removesuffix("Config")
         raise InputError(f"{kind} given, allowed are decoder-only language models: {WAYS_OUT}") from None
     try:
@@ -62,13 +72,26 @@ def config_heads(name: str, **arguments: object) -> HeadLayout:
         raise InputError(str(error)) from None
 
 
-def fetch_config(name: str, **arguments: object):
-    """Return the model's configuration. Raises InputError that names the cause when it cannot be had."""
+def fetch_config(name: str, /, **arguments: object):
+    """Return the model's configuration.
+
+    Args:
+        name: folder or hub id.
+        arguments: model arguments, of which revision, subfolder, token, cache_dir and the like, and trust_remote_code
+            count. Without trust_remote_code no code of the model runs, and nobody is asked whether it may.
+
+    Raises:
+        InputError: the configuration cannot be had; the sentence names the cause.
+    """
     from transformers import AutoConfig
 
+    named = {key: arguments[key] for key in OF_CONFIG if arguments.get(key)}
+    trusted = bool(arguments.get("trust_remote_code"))
     try:
-        return AutoConfig.from_pretrained(name, **arguments)
+        return AutoConfig.from_pretrained(name, trust_remote_code=trusted, **named)
     except (OSError, ValueError) as error:
+        if "trust_remote_code=True" in str(error) and not trusted:
+            raise InputError(CODE_OF_ITS_OWN.format(name=name)) from None
         said = cause(error, 300)
         raise InputError(f"pretrained={name} could not be loaded ({said}): {WAYS_OUT}") from None
 
@@ -76,8 +99,8 @@ def fetch_config(name: str, **arguments: object):
 def default_device(given: str | None) -> str:
     """Return the device to use: what was given, or the best one there is.
 
-    The harness's command line fills in `cuda:0` by itself, so a CUDA device that is absent is not an error; as in the
-    `hf` model the CPU serves, and the log says so.
+    The harness's command line fills in `cuda:0` by itself, so a CUDA device that is absent is no error: as in the `hf`
+    model another device serves, and the log says so.
     """
     import torch
 

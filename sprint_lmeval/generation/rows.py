@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-
-from lm_eval.models.utils import postprocess_generated_text
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from typing import TYPE_CHECKING
 
 from sprint_lmeval.candidates import Candidate
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,8 @@ def response_of(
     tokenizer: PreTrainedTokenizerBase, tokens: list[int], stopped: int | None, ends: list[int], settings: Settings
 ) -> Response:
     """Return the response that `tokens` stand for; `stopped` of them were there when a stop string was complete."""
+    from lm_eval.models.utils import postprocess_generated_text  # here, so that a store opens without transformers
+
     ended = next((i + 1 for i, token in enumerate(tokens) if token in ends), None)
     length = min(n for n in (ended, stopped, len(tokens)) if n is not None)
     tokens = tokens[:length]

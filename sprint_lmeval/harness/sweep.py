@@ -165,9 +165,8 @@ def heads_of(model_args: dict) -> list[int]:
     from sprint_lmeval.checkpoints.pretrained import config_heads, resolve_pretrained
     from sprint_lmeval.names import PAPER_MODEL
 
-    keys = ("revision", "trust_remote_code", "subfolder", "token", "cache_dir")
-    name = resolve_pretrained(str(model_args.get("pretrained", PAPER_MODEL)))
-    layout = config_heads(name, **{key: model_args[key] for key in keys if model_args.get(key)})
+    arguments = {"pretrained": PAPER_MODEL, **model_args}
+    layout = config_heads(resolve_pretrained(str(arguments.pop("pretrained"))), **arguments)
     return [layer.heads for layer in layout.layers]
 
 

@@ -6,12 +6,13 @@ from functools import partial
 
 from torch import nn
 
+from sprint_lmeval.checkpoints.fingerprint import model_fingerprint
 from sprint_lmeval.checkpoints.pretrained import config_heads
 from sprint_lmeval.errors import InputError
 from sprint_lmeval.pruning.heads import SUPPORTED, HeadLayout
 from sprint_lmeval.pruning.hooks import check_heads
 from sprint_lmeval.pruning.self_test import SelfTest, self_test
-from sprint_lmeval.store.keys import altered_facts, fingerprint_of
+from sprint_lmeval.store.keys import altered_facts
 from sprint_lmeval.strategies.selected import SelectorChoice
 from sprint_lmeval.strategies.strategy import Strategy
 
@@ -22,8 +23,7 @@ def check_before_loading(name: str, build, kwargs: dict) -> None:
         if kwargs.get("backend") == "seq2seq":
             raise InputError("backend=seq2seq given: only decoder-only models have heads to prune here")
         return  # the configuration lies inside the weights: checked once they are loaded
-    keys = ("revision", "trust_remote_code", "subfolder", "token", "cache_dir")
-    layout = config_heads(name, **{k: kwargs[k] for k in keys if kwargs.get(k)})
+    layout = config_heads(name, **kwargs)
     if isinstance(build, SelectorChoice):
         check_selector(build, name, kwargs, layout)
     check_strategy(layout, build([layer.heads for layer in layout.layers]))
@@ -39,7 +39,7 @@ def check_strategy(layout: HeadLayout, strategy: Strategy) -> None:
 
 def check_selector(chosen: SelectorChoice, pretrained: str | nn.Module, kwargs: dict, layout: HeadLayout) -> None:
     """Raise InputError where a selector was trained on another model."""
-    fingerprint = partial(fingerprint_of, pretrained, kwargs) if isinstance(pretrained, str) else None
+    fingerprint = partial(model_fingerprint, pretrained, **kwargs) if isinstance(pretrained, str) else None
     chosen.check_model(layout, fingerprint, altered_facts(pretrained, kwargs))
 
 

@@ -15,6 +15,7 @@ from functools import partial
 
 import torch
 
+from sprint_lmeval.checkpoints.fingerprint import model_fingerprint
 from sprint_lmeval.checkpoints.pretrained import default_device, resolve_pretrained
 from sprint_lmeval.errors import InputError, show_one_sentence
 from sprint_lmeval.generation.decode import MOST_ROWS, Response, Row, Settings, generate
@@ -29,7 +30,7 @@ from sprint_lmeval.names import PAPER_MODEL
 from sprint_lmeval.pruning.hooks import head_layout, prune_heads
 from sprint_lmeval.store.database import Store
 from sprint_lmeval.store.judgements import KeptJudgements
-from sprint_lmeval.store.keys import altered_facts, fingerprint_of, model_facts
+from sprint_lmeval.store.keys import altered_facts, model_facts
 from sprint_lmeval.store.responses import StoredRows
 from sprint_lmeval.strategies.build import StrategyArguments, build_strategy
 from sprint_lmeval.strategies.selected import SelectorChoice
@@ -72,6 +73,7 @@ class HFPrunedBestOfN(BestOfN, LazyWeights):
     ) -> None:
         show_one_sentence()
         check_arguments(kwargs)
+        kwargs["trust_remote_code"] = bool(kwargs.get("trust_remote_code"))  # None: transformers would ask
         chosen = StrategyArguments(
             head_masks, strategy, pool, strategy_seed, selector, selector_encoder, selector_check
         )
@@ -99,7 +101,7 @@ class HFPrunedBestOfN(BestOfN, LazyWeights):
         self.self_test = passed_self_test(self.model, self.layout) if self.weights_loaded else None
         self._record = RunRecord()
         self._most_rows = kwargs.get("max_batch_size")
-        self._fingerprint = partial(fingerprint_of, pretrained, kwargs if isinstance(pretrained, str) else {})
+        self._fingerprint = partial(model_fingerprint, pretrained, **kwargs)
         self._altered = altered_facts(pretrained, kwargs)
         if stored is not None:
             facts = model_facts(pretrained, kwargs, self.model, self.tokenizer, self.device.type)

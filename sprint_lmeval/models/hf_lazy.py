@@ -65,7 +65,7 @@ class LazyWeights(HFLM):
 def _stand_in(kind: type, config, pretrained: str, arguments: dict) -> PreTrainedModel:
     from accelerate import init_empty_weights
 
-    given = {"trust_remote_code": arguments.get("trust_remote_code")}
+    given = {"trust_remote_code": bool(arguments.get("trust_remote_code"))}
     if arguments.get("attn_implementation"):
         given["attn_implementation"] = arguments["attn_implementation"]
     config = copy.deepcopy(config)

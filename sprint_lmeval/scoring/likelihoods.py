@@ -51,7 +51,8 @@ class BaseModel:
                 f"--model_args {ours[0]} given: all candidates are scored under the unpruned model, leave it out"
             )
         arguments["pretrained"] = resolve_pretrained(self.name)
-        fetch_config(arguments["pretrained"], trust_remote_code=bool(arguments.get("trust_remote_code")))
+        arguments["trust_remote_code"] = bool(arguments.get("trust_remote_code"))  # None: transformers would ask
+        fetch_config(arguments["pretrained"], trust_remote_code=arguments["trust_remote_code"])
         self._known: dict[tuple[str, str], tuple[float, int]] = {}  # runs of one model share most of their texts
         try:
             self.model = HFLM(**arguments, device=default_device(device), batch_size="auto")

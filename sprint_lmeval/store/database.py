@@ -14,10 +14,10 @@ import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from sprint_lmeval.errors import InputError
+from sprint_lmeval.generation.rows import Response
 
 APPLICATION = 0x53505254  # "SPRT"
 FORMAT = 1
@@ -32,16 +32,6 @@ SCHEMA = (
     "CREATE TABLE origins (key BLOB PRIMARY KEY, facts TEXT NOT NULL) WITHOUT ROWID",
 )
 JUDGEMENTS = ("correct", "incorrect", "no_answer", "same", "different")
-
-
-@dataclass(frozen=True)
-class StoredResponse:
-    """What is kept of a response: the fields of `Response`, which is made from it where generation is known."""
-
-    text: str
-    truncated: bool
-    new_tokens: int
-    cut_tokens: int = 0
 
 
 class Store:
@@ -82,11 +72,11 @@ class Store:
 
     # ---- responses ----
 
-    def get(self, key: bytes) -> StoredResponse | None:
+    def get(self, key: bytes) -> Response | None:
         """Return the response to a key of 32 bytes, or None."""
         return self.get_many([key]).get(key)
 
-    def get_many(self, keys: Sequence[bytes]) -> dict[bytes, StoredResponse]:
+    def get_many(self, keys: Sequence[bytes]) -> dict[bytes, Response]:
         """Return the responses that are here, by key."""
         columns = "key, text, truncated, new_tokens, cut_tokens, checksum"
         return {row[0]: self._response(row) for row in self._rows("responses", columns, keys)}
@@ -103,11 +93,11 @@ class Store:
         row = (text, int(response.truncated), int(response.new_tokens), int(getattr(response, "cut_tokens", 0)))
         self._write("INSERT OR IGNORE INTO responses VALUES (?, ?, ?, ?, ?, ?)", [(key, *row, _checksum(key, *row))])
 
-    def _response(self, row: tuple) -> StoredResponse:
+    def _response(self, row: tuple) -> Response:
         key, text, truncated, new_tokens, cut_tokens, checksum = row
         if type(text) is not bytes or _checksum(key, text, truncated, new_tokens, cut_tokens) != checksum:
             raise InputError(f"{self.path}: a response in it was changed or damaged; remove the file and start anew")
-        return StoredResponse(text.decode("utf-8", "surrogatepass"), bool(truncated), new_tokens, cut_tokens)
+        return Response(text.decode("utf-8", "surrogatepass"), bool(truncated), new_tokens, cut_tokens)
 
     def count(self) -> int:
         """Return how many responses are here."""

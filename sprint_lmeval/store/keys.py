@@ -22,7 +22,6 @@ from sprint_lmeval.generation.decode import Row, Settings
 ENGINE = "hf"
 DECODER = 1  # raised when generation.py would write another text for the same row
 VERSIONS_OF = ("torch", "transformers", "tokenizers")
-OF_FILES = ("revision", "subfolder", "variant", "use_safetensors", "gguf_file", "token", "cache_dir")
 # Model arguments that are in the key by another name (fingerprints, settings, the prompt itself), or decide no text.
 KNOWN_OTHERWISE = frozenset(
     """
@@ -38,11 +37,6 @@ OF_SPEED = ("experts_implementation", "softmax_dtype", "use_cache", "use_flash_a
 NOT_OF_A_RESPONSE = ("batch_size",)
 OF_SAMPLES = ("temperature", "top_k", "top_p")
 VOLATILE = ("transformers_version", "_from_model_config", "_commit_hash")  # of a generation_config: decide nothing
-
-
-def fingerprint_of(pretrained: object, arguments: dict) -> str:
-    """Return the fingerprint of the model that a user's `pretrained` and model arguments name."""
-    return model_fingerprint(pretrained, **{k: arguments[k] for k in OF_FILES if arguments.get(k) is not None})
 
 
 def model_facts(
@@ -68,7 +62,7 @@ def model_facts(
     return {
         "engine": ENGINE,
         "decoder": DECODER,
-        "fingerprint": fingerprint_of(pretrained, arguments if by_name else {}),
+        "fingerprint": model_fingerprint(pretrained, **arguments),
         "revision": revision if by_name else None,
         "peft": adapter_fingerprint(peft, revision, **hub) if peft else None,
         "delta": model_fingerprint(delta, revision, **hub) if delta else None,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict
 
 from sprint_lmeval.generation.decode import Response, Row, Settings
 from sprint_lmeval.store.database import Store
@@ -30,7 +29,7 @@ class StoredRows:
         """Return the responses of those rows that are here."""
         keys = self._keys(rows, settings)
         stored = self.store.get_many(list(keys.values()))
-        responses = {row: Response(**asdict(stored[key])) for row, key in keys.items() if key in stored}
+        responses = {row: stored[key] for row, key in keys.items() if key in stored}
         self.reused += len(responses)
         if rows and not responses and not self._told:
             self._told = True

@@ -12,15 +12,16 @@ import textwrap
 import pytest
 
 from sprint_lmeval.errors import InputError
-from sprint_lmeval.store.database import Store, StoredResponse
+from sprint_lmeval.generation.rows import Response
+from sprint_lmeval.store.database import Store
 
 
 def key(number: int) -> bytes:
     return hashlib.sha256(str(number).encode()).digest()
 
 
-def response(number: int) -> StoredResponse:
-    return StoredResponse(f"answer {number} π \ud800 \0", number % 2 == 0, number, cut_tokens=number % 3)
+def response(number: int) -> Response:
+    return Response(f"answer {number} π \ud800 \0", number % 2 == 0, number, cut_tokens=number % 3)
 
 
 @pytest.fixture
@@ -62,10 +63,11 @@ def test_judgements_are_kept(path):
 
 WRITER = textwrap.dedent("""
     import hashlib, sys
-    from sprint_lmeval.store.database import Store, StoredResponse
+    from sprint_lmeval.generation.rows import Response
+    from sprint_lmeval.store.database import Store
     store = Store.open(sys.argv[1])
     for number in range(int(sys.argv[2]), int(sys.argv[3])):
-        store.put(hashlib.sha256(str(number).encode()).digest(), StoredResponse(f"answer {number}", False, number))
+        store.put(hashlib.sha256(str(number).encode()).digest(), Response(f"answer {number}", False, number))
         print(number, flush=True)
 """)
 
@@ -81,7 +83,7 @@ def test_processes_share_one_file(path):
     assert [process.communicate()[0].count("\n") for process in processes] == [150] * 3
     with Store.open(path) as store:
         assert store.count() == 350
-        assert store.get(key(349)) == StoredResponse("answer 349", False, 349)
+        assert store.get(key(349)) == Response("answer 349", False, 349)
 
 
 def test_nothing_that_was_put_is_lost_when_a_process_is_killed(path):
@@ -104,7 +106,7 @@ def test_a_text_longer_than_is_kept_is_refused(path, monkeypatch):
     with Store.open(path) as store:
         monkeypatch.setattr("sprint_lmeval.store.database.MAX_TEXT_BYTES", 10)
         with pytest.raises(InputError, match="at most 10 are kept"):
-            store.put(key(1), StoredResponse("12345678901", False, 1))
+            store.put(key(1), Response("12345678901", False, 1))
 
 
 # ---- files that are no store ----
@@ -113,7 +115,7 @@ def test_a_text_longer_than_is_kept_is_refused(path, monkeypatch):
 def filled(path):
     with Store.open(path) as store:
         for number in range(2_000):
-            store.put(key(number), StoredResponse("long answer " * 20, False, number))
+            store.put(key(number), Response("long answer " * 20, False, number))
 
 
 def changed(statement):

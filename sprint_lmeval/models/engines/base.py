@@ -7,16 +7,16 @@ from functools import partial
 
 from sprint_lmeval.adapters.engine_check import AdapterTest
 from sprint_lmeval.candidates import BASE, Candidate
+from sprint_lmeval.checkpoints.fingerprint import model_fingerprint
 from sprint_lmeval.checkpoints.pretrained import config_heads
 from sprint_lmeval.models.best_of_n import BestOfN
 from sprint_lmeval.models.checks import check_before_loading
 from sprint_lmeval.models.engines.engine_requests import Checkpoint
 from sprint_lmeval.models.run_record import RunRecord
-from sprint_lmeval.store.keys import altered_facts, fingerprint_of
+from sprint_lmeval.store.keys import altered_facts
 from sprint_lmeval.strategies.build import StrategyArguments, build_strategy
 
 log = logging.getLogger(f"lm_eval.{__name__}")
-OF_THE_HUB = ("revision", "trust_remote_code", "token", "cache_dir")
 
 
 class EngineModel(BestOfN):
@@ -39,11 +39,10 @@ class EngineModel(BestOfN):
         """
         build = build_strategy(chosen)
         check_before_loading(pretrained, build, of_model)
-        of_the_hub = {key: of_model[key] for key in OF_THE_HUB if of_model.get(key)}
-        self.layout = config_heads(pretrained, **of_the_hub)
+        self.layout = config_heads(pretrained, **of_model)
         self.strategy = build([layer.heads for layer in self.layout.layers])
         self._record = RunRecord()
-        self._fingerprint = partial(fingerprint_of, pretrained, of_model)
+        self._fingerprint = partial(model_fingerprint, pretrained, **of_model)
         self._altered = altered_facts(pretrained, of_model)
 
     def _pruned(self) -> list[Candidate]:

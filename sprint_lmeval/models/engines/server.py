@@ -20,7 +20,7 @@ from sprint_lmeval.checkpoints.fingerprint import model_fingerprint
 from sprint_lmeval.checkpoints.pretrained import fetch_config, resolve_pretrained
 from sprint_lmeval.errors import InputError, show_one_sentence
 from sprint_lmeval.generation.decode import Response, Row, Settings
-from sprint_lmeval.models.engines.base import OF_THE_HUB, EngineModel
+from sprint_lmeval.models.engines.base import EngineModel
 from sprint_lmeval.models.engines.client import Server, normalised_url
 from sprint_lmeval.models.engines.engine_requests import Checkpoint, EngineRows, Request
 from sprint_lmeval.models.engines.tokenizer_model import TokenizerModel
@@ -100,8 +100,7 @@ class ServerPrunedBestOfN(EngineModel, TokenizerModel):
         self.chat_template_args = chat_template_args or {}
         url = normalised_url(base_url)
         self.pretrained = resolve_pretrained(pretrained)
-        given = {"revision": revision, "trust_remote_code": trust_remote_code}
-        of_model = {key: value for key, value in given.items() if value}
+        of_model = {"trust_remote_code": bool(trust_remote_code), **({"revision": revision} if revision else {})}
         chosen = StrategyArguments(
             head_masks, strategy, pool, strategy_seed, selector, selector_encoder, selector_check
         )
@@ -124,8 +123,7 @@ class ServerPrunedBestOfN(EngineModel, TokenizerModel):
     def _adapter_cache(self, folder: str | None, of_model: dict) -> AdapterCache | None:
         if folder is None:
             return None
-        of_the_hub = {key: of_model[key] for key in OF_THE_HUB if of_model.get(key)}
-        maker = AdapterMaker(self.pretrained, **of_the_hub)
+        maker = AdapterMaker(self.pretrained, **of_model)
         # Where nothing is pruned it is made for `base` alone (`_name`), and any head will do.
         return AdapterCache(maker, self._pruned() or [Candidate(((0, 0),))], folder)
 

@@ -115,7 +115,8 @@ def telling(given: dict) -> dict:
 def hub_arguments(given: dict) -> dict:
     """Return the arguments that say where a model's files are, by transformers' names."""
     named = {**given, "token": given.get("hf_token")}
-    return {name: named[name] for name in ("revision", "trust_remote_code", "token") if named.get(name)}
+    hub = {name: named[name] for name in ("revision", "token") if named.get(name)}
+    return {"trust_remote_code": bool(named.get("trust_remote_code")), **hub}
 
 
 class OwnTemplate:
