@@ -25,7 +25,7 @@ from typing import IO, TYPE_CHECKING
 
 from sprint_lmeval.checkpoints.pretrained import OF_THE_HUB, resolve_pretrained
 from sprint_lmeval.errors import InputError, cause
-from sprint_lmeval.files import whole_file
+from sprint_lmeval.files import open_regular, read_json, whole_file
 
 if TYPE_CHECKING:
     from torch import nn
@@ -184,14 +184,7 @@ def _shards(index: str) -> list[str]:
 
 
 def _json(path: str) -> dict:
-    try:
-        if os.path.getsize(path) > MAX_JSON:
-            raise InputError(f"{path} has more than {MAX_JSON:,} bytes, so it is no description of a model")
-        content = json.loads(Path(path).read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{path} cannot be read ({error}): restore the model's files") from None
+    content = read_json(path, MAX_JSON, "descriptions of a model")
     if not isinstance(content, dict):
         raise InputError(f"{path} is not an object: restore the model's files")
     return content
@@ -204,17 +197,14 @@ def file_sha256(path: str) -> str:
     """Return the sha256 of a file's content, from the user's cache where the file has certainly not changed since."""
     real = os.path.realpath(path)
     kept = _cache_folder() / f"{hashlib.sha256(os.fsencode(real)).hexdigest()}.json"
-    try:
-        with open(real, "rb") as stream:  # opened first: a network file system then tells the newest times
-            stamp = _stamp(stream)
-            known = _kept(kept, stamp)
-            if known is None:
-                rested = time.time_ns() - stamp[-1] > REST_NS
-                known = _streamed(stream)
-                if rested and _stamp(stream) == stamp and _file_system(real) in TRUE_CHANGE_TIMES:
-                    _keep(kept, [*stamp, known])
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror}): restore the model's files") from None
+    with open_regular(real) as stream:  # opened first: a network file system then tells the newest times
+        stamp = _stamp(stream)
+        known = _kept(kept, stamp)
+        if known is None:
+            rested = time.time_ns() - stamp[-1] > REST_NS
+            known = _streamed(stream)
+            if rested and _stamp(stream) == stamp and _file_system(real) in TRUE_CHANGE_TIMES:
+                _keep(kept, [*stamp, known])
     return known
 
 
