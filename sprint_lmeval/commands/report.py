@@ -34,10 +34,11 @@ def call(options) -> str:
     from sprint_lmeval.runs.run import read_runs
 
     given, (folder,) = named_paths(options.results), named_paths([options.output])
+    replaced = [f"{folder} was a link and is a folder now; what it led to is unchanged."] if folder.is_symlink() else []
     matrices, notes = read_matrices(given, named_paths(options.matrix))
     runs = read_runs([p for p in given if p.suffix != ".parquet"], notes, may_be_none=bool(matrices))
     report = write_report(folder, runs, matrices, options.separate, notes)
-    return "\n".join([_written(folder, report), *(f"note: {note}" for note in report.notes)])
+    return "\n".join([_written(folder, report), *(f"note: {note}" for note in [*replaced, *report.notes])])
 
 
 def _written(folder: Path, report: Report) -> str:

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from sprint_lmeval.runs.comparable import Group
+from sprint_lmeval.runs.facts import MAX_NAME
 from sprint_lmeval.runs.rates import (
     pass_at_k,
     pass_error,
@@ -57,7 +58,7 @@ def _row(number: int, group: Group, run: Run, scores: RunScores | None) -> dict:
     spent = tokens_spent(run, run.n)
     return {
         "group": number,
-        "task": run.task,
+        "task": run.task[:MAX_NAME],
         "model": run.model_label,
         "strategy": run.strategy_label,
         "questions": len(run.questions) or run.facts["questions"],

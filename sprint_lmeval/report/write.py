@@ -14,7 +14,7 @@ from sprint_lmeval.report.figures import file_name, save_figure
 from sprint_lmeval.report.head_figures import bars_figure, layer_gains, maps_figure, violins_figure
 from sprint_lmeval.report.heads import HeadTable, best_head_gains, head_table, heads_csv, table_name
 from sprint_lmeval.report.leaderboard import comparisons_csv, leaderboard, leaderboard_csv
-from sprint_lmeval.report.page.write import write_page
+from sprint_lmeval.report.page.write import BESIDE, write_page
 from sprint_lmeval.report.readme import MARK, Report, readme
 from sprint_lmeval.runs.comparable import comparable_groups, group_label
 from sprint_lmeval.runs.run import Run
@@ -22,7 +22,9 @@ from sprint_lmeval.runs.scores import RunScores, read_scores
 
 MAX_GROUPS = 20  # whose curves are drawn
 MAX_TABLES = 12  # matrices whose heads are drawn
-OURS = re.compile(r"(curves|bars|violins|maps)-[\w.-]+\.(png|svg)")
+NAMES = ("README.md", "leaderboard.csv", "comparisons.csv", "heads.csv", "index.html")
+FIGURES = "figures"
+OURS = re.compile(r"(curves|bars|violins|maps)-[\w.-]+\.(png|svg)|block-\d+-\d+\.js")
 
 
 def write_report(
@@ -85,22 +87,42 @@ def _tables(matrices: Sequence[OutcomeMatrix]) -> tuple[list[HeadTable], list[st
 
 
 def _prepare(folder: Path) -> None:
-    """Make the folder, and clear figures of an earlier report; a README.md of something else is not replaced."""
-    readme_file = folder / "README.md"
+    """Make the folder and clear what an earlier report drew; links are replaced, what they lead to stays."""
     if folder.exists() and not folder.is_dir():
         raise InputError(f"-o {folder} given, which is a file: give a folder")
-    if readme_file.exists() and not readme_file.read_text("utf-8", "replace").startswith(MARK):
-        raise InputError(f"{readme_file} is there and is no report: give another folder to -o")
-    others = [name for name in ("leaderboard.csv", "index.html") if (folder / name).exists()]
-    if others and not readme_file.exists():
-        raise InputError(f"{folder / others[0]} is there and is of no report: give another folder to -o")
+    _check_replaceable(folder)
     try:
-        (folder / "figures").mkdir(parents=True, exist_ok=True)
-        for file in (folder / "figures").iterdir():
+        for part in (folder, folder / FIGURES, folder / BESIDE):
+            if part.is_symlink():
+                part.unlink()
+        (folder / FIGURES).mkdir(parents=True, exist_ok=True)
+        for file in (*folder.glob(f"{FIGURES}/*"), *folder.glob(f"{BESIDE}/*")):
             if OURS.fullmatch(file.name):
                 file.unlink()
+        if (folder / BESIDE).is_dir() and not any((folder / BESIDE).iterdir()):
+            (folder / BESIDE).rmdir()
     except OSError as error:
         raise InputError(f"-o {folder} given, it cannot be written ({error.strerror})") from None
+
+
+def _check_replaceable(folder: Path) -> None:
+    """Stop where the folder holds files of another kind under the names of a report's."""
+    there = [folder / name for name in NAMES if (folder / name).exists()]
+    for file in there:
+        if not file.is_file():
+            raise InputError(f"{file} is there and is no file: give another folder to -o")
+    if not there:
+        return
+    readme_file = folder / NAMES[0]
+    if there[0] != readme_file:
+        raise InputError(f"{there[0]} is there and is of no report: give another folder to -o")
+    try:
+        with readme_file.open("rb") as stream:
+            start = stream.read(len(MARK))
+    except OSError as error:
+        raise InputError(f"{readme_file} cannot be read ({error.strerror}): give another folder to -o") from None
+    if start != MARK.encode():
+        raise InputError(f"{readme_file} is there and is no report: give another folder to -o")
 
 
 def _write(folder: Path, report: Report) -> None:
@@ -114,7 +136,7 @@ def _write(folder: Path, report: Report) -> None:
         texts["heads.csv"] = heads_csv(report.tables)
     for name, text in texts.items():
         write_whole(folder / name, text)
-    for name in {"leaderboard.csv", "comparisons.csv", "heads.csv"} - set(texts):
+    for name in set(NAMES[:-1]) - set(texts):
         (folder / name).unlink(missing_ok=True)
     write_page(report.rows, report.matrices, folder / "index.html", [*_apart(report), *report.notes])
 
@@ -128,7 +150,7 @@ def _apart(report: Report) -> list[str]:
 def _draw_groups(folder: Path, report: Report) -> None:
     for number, group in list(enumerate(report.groups, 1))[:MAX_GROUPS]:
         figure, left_out = curves_figure([row for row in report.rows if row["group"] == number])
-        name = Path("figures", file_name("curves", str(number), group.task))
+        name = Path(FIGURES, file_name("curves", str(number), group.task))
         save_figure(figure, folder / name)
         report.curves[number] = (f"Pass@N over N and over tokens, {group_label(report.groups, number)}", name)
         report.notes += [f"figure {name.as_posix()}: {sentence}." for sentence in left_out]
@@ -144,12 +166,12 @@ def _draw_heads(folder: Path, report: Report) -> None:
         if gains:
             figures["violins"] = violins_figure(table.name, "best head of a layer by subject", gains)
         for kind, figure in figures.items():
-            name = Path("figures", file_name(kind, str(number), table.name))
+            name = Path(FIGURES, file_name(kind, str(number), table.name))
             save_figure(figure, folder / name)
             report.heads.append((f"{table.name}: {kind}", name))
     gains = layer_gains(tables)
     if len(gains) > 1:
-        name = Path("figures", "violins-all")
+        name = Path(FIGURES, "violins-all")
         figure = violins_figure("All matrices", "best head of a layer, all subject-layer pairs", gains)
         save_figure(figure, folder / name)
         report.heads.append(("Gains of the best heads by matrix", name))

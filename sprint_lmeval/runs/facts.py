@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 from pathlib import Path
 
 from sprint_lmeval.candidates import MAX_CANDIDATES
@@ -279,5 +280,5 @@ def model_name(pretrained: object) -> object:
     if not isinstance(pretrained, str):
         return pretrained
     path = Path(pretrained)
-    folder = path.is_absolute() or pretrained.startswith((".", "~")) or path.is_dir()
+    folder = path.is_absolute() or pretrained.startswith((".", "~")) or os.path.isdir(path)
     return path.name if folder and path.name else pretrained

@@ -1,7 +1,9 @@
 """`sprint-lmeval report` as a whole: what it writes, refuses and leaves out."""
 
+import os
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -74,6 +76,64 @@ def test_another_page_is_never_replaced(tmp_path, capsys, name):
     (tmp_path / "out" / name).write_text("mine")
     status, said = report(tmp_path / "in", "-o", tmp_path / "out", capsys=capsys)
     assert status == 2 and f"{name} is there" in said and (tmp_path / "out" / name).read_text() == "mine"
+
+
+FILES = ["README.md", "leaderboard.csv", "comparisons.csv", "heads.csv", "index.html"]
+FIGURES = ["figures/curves-1-tiny_passn.png", "figures/maps-1-m-t_passn-test.svg"]
+
+
+@pytest.mark.parametrize("names", [FILES + FIGURES, ["figures"], ["responses"], ["."]], ids=" ".join)
+def test_links_are_replaced_and_what_they_lead_to_stays(tmp_path, capsys, names):
+    two_runs(tmp_path / "in")
+    matrix(SOLVED).save(tmp_path / "in" / "heads.parquet")
+    out, old = tmp_path / "out", tmp_path / "old"
+    assert report(tmp_path / "in", "-o", out, capsys=capsys)[0] == 0
+    (out / "responses").mkdir()
+    (out / "responses" / "block-0-0.js").write_text("old")
+    old.mkdir()
+    for number, name in enumerate(names):
+        (out / name).rename(old / str(number))
+        (out / name).symlink_to(old / str(number))
+    before = contents(old)
+    status, said = report(tmp_path / "in", "-o", out, capsys=capsys)
+    assert status == 0 and ("was a link and is a folder now" in said) == (names == ["."])
+    assert contents(old) == before and not any((out / name).is_symlink() for name in names)
+    assert all((out / name).is_file() for name in FILES + FIGURES) and not (out / "responses").exists()
+
+
+def contents(folder) -> dict:
+    return {file: file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+
+
+def test_a_link_that_leads_nowhere_is_replaced(tmp_path, capsys):
+    two_runs(tmp_path / "in")
+    for name in ("out", "new"):
+        (tmp_path / name).symlink_to(tmp_path / "nowhere")
+    assert report(tmp_path / "in", "-o", tmp_path / "out", capsys=capsys)[0] == 0
+    (tmp_path / "out" / "leaderboard.csv").unlink()
+    (tmp_path / "out" / "leaderboard.csv").symlink_to(tmp_path / "nowhere")
+    assert report(tmp_path / "in", "-o", tmp_path / "out", capsys=capsys)[0] == 0
+    assert not (tmp_path / "nowhere").exists() and (tmp_path / "out" / "leaderboard.csv").is_file()
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_pipe_in_the_folder_is_refused_and_never_waited_for(tmp_path, capsys, name):
+    two_runs(tmp_path / "in")
+    assert report(tmp_path / "in", "-o", tmp_path / "out", capsys=capsys)[0] == 0
+    (tmp_path / "out" / name).unlink(missing_ok=True)
+    os.mkfifo(tmp_path / "out" / name)
+    status, said = report(tmp_path / "in", "-o", tmp_path / "out", capsys=capsys)
+    assert status == 2 and f"{name} is there and is no file" in said and said.count("\n") == 1
+
+
+def test_a_pipe_among_the_matrices_is_told(tmp_path, capsys):
+    two_runs(tmp_path / "in")
+    os.mkfifo(tmp_path / "in" / "x.parquet")
+    status, said = report(tmp_path / "in", "-o", tmp_path / "out", capsys=capsys)
+    assert status == 0 and "x.parquet: no such file" in said
+    for arguments in (["--matrix", tmp_path / "in" / "x.parquet"], [tmp_path / "in" / "x.parquet"]):
+        status, said = report(tmp_path / "in" / "a", *arguments, "-o", tmp_path / "out", capsys=capsys)
+        assert status == 2 and "x.parquet" in said and said.count("\n") == 1
 
 
 def test_a_file_as_folder(tmp_path, capsys):
@@ -193,6 +253,37 @@ def test_texts_of_any_script(tmp_path, capsys):
     assert report(tmp_path / "in", "-o", tmp_path / "out", capsys=capsys)[0] == 0
     for name in ("README.md", "leaderboard.csv", "figures/curves-1-tiny_passn.svg"):
         assert "модель-模型" in (tmp_path / "out" / name).read_text("utf-8")
+
+
+HOSTILE_TEXTS = {
+    "unclosed mathematics": "\\(" * 500_000,
+    "unclosed environments": "\\begin{align}" * 70_000,
+    "braces": ("$" + "{" * 1900 + "$ ") * 500,
+    "primes": "".join(f"${number}" + "x'" * 990 + "$ " for number in range(500)),
+    "dollars": "$" * 1_000_000,
+    "backslashes": "\\" * 1_000_000,
+    "blanks": " " * 1_000_000,
+    "lines": "\n" * 1_000_000,
+    "markup": "<b>" * 300_000,
+    "pipes": "|" * 1_000_000,
+    "unprintable": "\x1b\u202e\0" * 300_000,
+    "one letter": "x" * 1_000_000,
+}
+
+
+@pytest.mark.parametrize("kind", HOSTILE_TEXTS)
+def test_a_hostile_text_holds_up_nobody(tmp_path, capsys, kind):
+    """In every field of a row and of the results: the report is made in seconds, and its files stay small."""
+    text = HOSTILE_TEXTS[kind]
+    doc = {"id": text, "question": text, "answer": text, "subject": text}
+    changed = {0: {"doc": doc, "resps": [[text, "x"]], "answers": [text, text[1:]]}}
+    sprint = {"strategy": text, "selector": text, "method": text}
+    write_run(tmp_path / "in", ["ci", "ii"], changed=changed, sprint=sprint, model_args={"pretrained": text})
+    start = time.process_time()
+    assert report(tmp_path / "in", "-o", tmp_path / "out", capsys=capsys)[0] == 0
+    assert time.process_time() - start < 30
+    sizes = {file.name: file.stat().st_size for file in (tmp_path / "out").rglob("*.*")}
+    assert sizes.pop("index.html") < 8_000_000 and max(sizes.values()) < 400_000
 
 
 def test_half_a_character_stops_nothing(tmp_path, capsys):

@@ -1,6 +1,6 @@
 """Rows of the leaderboard and outcome matrices -> what the page knows from its start, as plain JSON values.
 
-Single responses are not in it: the page unpacks those by blocks (page_texts.py).
+Single responses are not in it: the page unpacks those by blocks (responses.py).
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from sprint_lmeval.outcomes.matrix import OutcomeMatrix
 from sprint_lmeval.report.curves import curve_of
 from sprint_lmeval.report.heads import head_table, table_name
 from sprint_lmeval.report.leaderboard import about_methods, headline, is_best_baseline, method_label
+from sprint_lmeval.report.page import limits
+from sprint_lmeval.report.page.limits import shorten
 from sprint_lmeval.report.page.mathematics import Mathematics
 from sprint_lmeval.runs.run import Run
 from sprint_lmeval.runs.safe_text import points
@@ -96,11 +98,11 @@ class _Task:
 
 def _question_data(question, mathematics: Mathematics) -> dict:
     return {
-        "id": question.id,
-        "pieces": mathematics.of_text(question.text),
-        "subject": question.subject,
+        "id": shorten(question.id, limits.NAME),
+        "pieces": mathematics.of_text(shorten(question.text, limits.PROBLEM)),
+        "subject": question.subject and shorten(question.subject, limits.NAME),
         "level": question.level or None,  # 0: the task has none
-        "gold": mathematics.of_answer(question.gold) if question.gold else [],
+        "gold": mathematics.of_answer(shorten(question.gold, limits.ANSWER)) if question.gold else [],
     }
 
 
@@ -222,7 +224,7 @@ def heads_data(matrix: OutcomeMatrix) -> dict | None:
     singles = sum(len(candidate.heads) <= 1 for candidate in matrix.candidates)
     return {
         "label": table.name,
-        "subjects": table.subjects,
+        "subjects": tuple(shorten(subject, limits.NAME) for subject in table.subjects),
         "counts": table.counts,
         "layers": table.layers,
         "heads": table.heads,

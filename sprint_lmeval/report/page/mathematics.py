@@ -11,20 +11,20 @@ prices ("$2 and $3") are text.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from html import unescape
 from xml.etree.ElementTree import Element
 
 MAX_SOURCE = 2_000  # characters of one expression; longer ones are shown as code
 MAX_ANSWER = 200  # the same of an answer
-MAX_CONVERTED = 500_000  # characters that are converted for one page, about 3 s
-MATHEMATICS = re.compile(
-    r"\$\$(?P<display>.+?)\$\$|\\\[(?P<bracketed>.+?)\\\]|\\\((?P<inline>.+?)\\\)"
-    r"|(?<!\\)\$(?P<dollars>(?!\s)(?:\\.|[^$\\])+?)(?<!\s)\$(?!\d)"
-    r"|(?P<environment>\\begin\{(?P<name>align|equation|gather|array)(?P<star>\*?)\}.+?\\end\{(?P=name)(?P=star)\})"
-    r"|(?P<figure>\[asy\].+?\[/asy\]|\\begin\{tabular\}.+?\\end\{tabular\})",
+MOST_WORK = 500_000  # characters, and twice the nodes, that are converted for one page: 3 to 10 s
+OPENING = re.compile(
+    r"(?P<dollars>(?<!\\)\$(?!\s)(?:\\.|[^$\\])++(?<!\s)\$(?!\d))"
+    r"|(?P<opened>\$\$|\\\[|\\\(|\[asy\]|\\begin\{(?:(?:align|equation|gather|array)\*?|tabular)\})",
     re.S,
 )
-KINDS = ("display", "bracketed", "inline", "dollars", "environment")
+CLOSING = {"$$": "$$", r"\[": r"\]", r"\(": r"\)", "[asy]": "[/asy]"}
+FIGURES = ("[asy]", r"\begin{tabular}")
 TAGS = set(
     """math mrow mi mn mo mtext mspace mfrac msup msub msubsup munder mover munderover mmultiscripts mprescripts none
     msqrt mroot mtable mtr mtd mstyle mpadded mphantom menclose merror ms""".split()
@@ -42,25 +42,30 @@ Piece = str | list
 
 
 class Mathematics:
-    """Converts expressions, each distinct one once, and not more than a page has time for."""
+    """Converts expressions, each distinct one once, and not more than a page has time for.
+
+    Attributes:
+        failed: how many distinct expressions were no LaTeX that can be converted, or too long.
+    """
 
     def __init__(self) -> None:
         self._trees: dict[tuple[str, bool], Tree | None] = {}
-        self._converted = 0
+        self._work = 0
+        self.failed = 0
 
     @property
     def full(self) -> bool:
         """Whether expressions were left as source because there were too many."""
-        return self._converted >= MAX_CONVERTED
+        return self._work >= MOST_WORK
 
     def of_text(self, text: str) -> list[Piece]:
         """Pieces of a text with mathematics between dollars, brackets or in environments."""
         pieces: list[Piece] = []
         end = 0
-        for match in MATHEMATICS.finditer(text):
-            _add_text(pieces, text[end : match.start()])
-            pieces.append(self._expression(match))
-            end = match.end()
+        for start, stop, opened in _spans(text):
+            _add_text(pieces, text[end:start])
+            pieces.append(self._expression(text[start:stop], opened))
+            end = stop
         _add_text(pieces, text[end:])
         return pieces
 
@@ -71,23 +76,41 @@ class Mathematics:
             return [answer]
         return [self._piece(answer, source, False)]
 
-    def _expression(self, match: re.Match) -> Piece:
-        if match["figure"]:
-            return [match[0]]
-        inside = next(
-            match[name] for name in ("display", "bracketed", "inline", "dollars", "environment") if match[name]
-        )
-        return self._piece(match[0], inside, not (match["inline"] or match["dollars"]))
+    def _expression(self, source: str, opened: str) -> Piece:
+        if opened in FIGURES:
+            return [source]
+        inside = source if opened.startswith(r"\begin") else source[len(opened) : -len(opened)]
+        return self._piece(source, inside, opened not in ("$", r"\("))
 
     def _piece(self, source: str, inside: str, display: bool) -> Piece:
         key = (inside, display)
         if key not in self._trees:
             if self.full:
                 return [source]
-            self._trees[key] = _tree_of(inside, display)
-            self._converted += len(inside)
+            tree = self._trees[key] = _tree_of(inside, display)
+            self._work += max(len(inside), 2 * _size(tree)) if tree else len(inside)
+            self.failed += tree is None
         tree = self._trees[key]
         return [source] if tree is None else [source, tree]
+
+
+def _spans(text: str) -> Iterator[tuple[int, int, str]]:
+    """Yield start, end and opening sign of each expression, in time linear in the text's length."""
+    place, unclosed = 0, set()
+    while match := OPENING.search(text, place):
+        opened = match["opened"]
+        if opened is None:
+            place = match.end()
+            yield match.start(), place, "$"
+            continue
+        closing = CLOSING.get(opened) or opened.replace("begin", "end")
+        found = -1 if closing in unclosed else text.find(closing, match.end() + 1)
+        if found < 0:  # nor behind any later opening sign: it is not looked for again
+            unclosed.add(closing)
+            place = match.start() + 1
+        else:
+            place = found + len(closing)
+            yield match.start(), place, opened
 
 
 def plain_text(pieces: list[Piece]) -> str:
@@ -118,3 +141,8 @@ def _tree(element: Element) -> Tree:
         tree.append(unescape(element.text))
     tree.extend(_tree(child) for child in element)
     return tree
+
+
+def _size(tree: Tree) -> int:
+    """Nodes of a tree."""
+    return 1 + sum(_size(child) for child in tree[2:] if isinstance(child, list))

@@ -11,11 +11,12 @@ import gzip
 import json
 from collections.abc import Iterator
 
+from sprint_lmeval.report.page import limits
+from sprint_lmeval.report.page.limits import shorten
 from sprint_lmeval.report.page.mathematics import Mathematics
 from sprint_lmeval.runs.run import Run
 
 QUESTIONS_IN_BLOCK = 20
-LONGEST = 200_000  # characters of a response; of a longer one the middle is left out
 
 
 class Distinct:
@@ -44,15 +45,6 @@ def pack(value: object) -> str:
     return base64.b64encode(gzip.compress(text.encode("utf-8", "replace"), 6, mtime=0)).decode()
 
 
-def shorten(text: str, length: int = LONGEST) -> str:
-    """Return the text, without its middle where it is longer than `length` characters."""
-    left_out = len(text) - length
-    if left_out <= 0:
-        return text
-    start = length * 2 // 5
-    return f"{text[:start]} … {left_out:,} characters left out … {text[start + left_out :]}"
-
-
 def _block(run: Run, numbers: range, mathematics: Mathematics) -> dict:
     candidates, answers, texts = Distinct(), Distinct(), Distinct()
     rows = []
@@ -65,12 +57,12 @@ def _block(run: Run, numbers: range, mathematics: Mathematics) -> dict:
                 "scores": _scores(run, number),
                 "tokens": _known(run.new_tokens[number]),
                 "truncated": _known(run.truncated[number]),
-                "texts": given and [texts(shorten(text)) for text in given],
+                "texts": given and [texts(shorten(text, limits.RESPONSE)) for text in given],
             }
         )
     return {
         "candidates": candidates.values(),
-        "answers": [mathematics.of_answer(answer) for answer in answers.values()],
+        "answers": [mathematics.of_answer(shorten(answer, limits.ANSWER)) for answer in answers.values()],
         "texts": texts.values(),
         "rows": rows,
     }

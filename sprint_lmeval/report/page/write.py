@@ -21,10 +21,13 @@ from string import Template
 from sprint_lmeval import __version__
 from sprint_lmeval.files import write_whole
 from sprint_lmeval.outcomes.matrix import OutcomeMatrix
+from sprint_lmeval.report.page import limits
 from sprint_lmeval.report.page.data import core_data
+from sprint_lmeval.report.page.limits import shorten
 from sprint_lmeval.report.page.mathematics import Mathematics
 from sprint_lmeval.report.page.responses import QUESTIONS_IN_BLOCK, pack, packed_blocks
 from sprint_lmeval.runs.run import Run
+from sprint_lmeval.runs.safe_text import number_of
 
 STATIC = Path(__file__).parent / "static"
 SCRIPTS = ("dom", "packed", "theme", "leaderboard", "curves", "heads", "question", "questions", "main")
@@ -57,7 +60,8 @@ def write_page(
     rows = sorted(rows, key=lambda row: row["group"])  # stable: as the page numbers its runs
     core = core_data(rows, matrices, mathematics)
     inside, beside = _place_blocks([row["run"] for row in rows], path.parent / BESIDE, room, mathematics)
-    core |= {"questions_in_block": QUESTIONS_IN_BLOCK, "notes": [*_about_mathematics(mathematics), *notes]}
+    notes = [*_about_mathematics(mathematics), *(shorten(note, limits.NOTE) for note in notes)]
+    core |= {"questions_in_block": QUESTIONS_IN_BLOCK, "notes": notes}
     libraries = {f"library-{name}": _packed_file(*place) for name, place in LIBRARIES.items()}
     parts = {"core": pack(core), **libraries, **inside}
     write_whole(path, _assembled(parts, _nonce(parts, beside) if beside else ""))
@@ -86,7 +90,13 @@ def _nonce(parts: dict[str, str], beside: Sequence[bytes]) -> str:
 
 
 def _about_mathematics(mathematics: Mathematics) -> list[str]:
-    return ["Some mathematics is shown as its source: there was more than a page can hold."] if mathematics.full else []
+    notes = []
+    if mathematics.failed:
+        count = number_of(mathematics.failed, "expression", "expressions")
+        notes.append(f"{count} shown as source: too long, or no LaTeX that can be converted.")
+    if mathematics.full:
+        notes.append("Some mathematics is shown as its source: there was more than a page can hold.")
+    return notes
 
 
 def _assembled(parts: dict[str, str], nonce: str) -> str:

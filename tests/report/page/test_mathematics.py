@@ -1,6 +1,8 @@
 """Text with LaTeX -> pieces of text, MathML trees and source."""
 
 import json
+import time
+from itertools import pairwise
 
 import pytest
 
@@ -38,6 +40,14 @@ def kinds(pieces) -> list[str]:
         ("$" + "x" * 3000 + "$", ["code"]),
         ("$" + "{" * 1500 + "$", ["code"]),  # deeper than a parser goes
         ("one $ alone", ["text"]),
+        (r"\(open and \[x\] and $y$", ["text", "math", "text", "math"]),  # an open sign hides nothing
+        ("$$open and $x$", ["text", "math"]),
+        ("$$$x$$", ["math"]),
+        (r"\(\)", ["text"]),
+        (r"$a\$b$", ["math"]),
+        (r"\begin{align}x\end{align*} $y$", ["text", "math"]),
+        (r"\begin{gather*}x\end{gather*}", ["math"]),
+        (r"\begin{align}\begin{align}x\end{align}", ["code"]),
     ],
 )
 def test_what_is_mathematics(text, expected):
@@ -83,8 +93,46 @@ def test_signs_are_characters_and_not_entities():
     assert "&" not in texts(tree) and "≤" in texts(tree)
 
 
-def test_there_is_an_end_to_converting(monkeypatch):
-    monkeypatch.setattr(page_math, "MAX_CONVERTED", 4)
+OPEN = [
+    r"\(",
+    r"\[",
+    "$$",
+    "$",
+    "$x",
+    "[asy]",
+    r"\begin{align}",
+    r"\begin{array*}",
+    r"\begin{tabular}",
+    r"\$",
+    "\\",
+    "{",
+]
+CLOSED = [r"\(x\)", "$x'$", r"\(\href{\ \)", r"$\frac$", "$" + "~x'" * 600 + "$", "$" + "{" * 1900 + "$"]
+
+
+@pytest.mark.parametrize("text", [*OPEN, *CLOSED, *(first + " " + second for first, second in pairwise(OPEN))])
+def test_a_hostile_text_takes_a_moment(text):
+    """A million characters: of signs that are not closed a quadratic scan would take hours."""
     mathematics = Mathematics()
-    assert kinds(mathematics.of_text("$x^2$ $y^2$ $z^2$ $x^2$"))[::2] == ["math", "math", "code", "math"]
+    start = time.process_time()
+    pieces = mathematics.of_text((text + " ") * (1_000_000 // (len(text) + 1)))
+    assert time.process_time() - start < 10
+    assert plain_text(pieces).replace("$", "").count(" ") > 100
+
+
+def test_all_expressions_together_are_bounded():
+    """Distinct ones, of the kind that takes longest."""
+    mathematics = Mathematics()
+    start = time.process_time()
+    for number in range(600):
+        mathematics.of_text(f"${number}" + "x'" * 990 + "$")
+        mathematics.of_text(f"${number}" + "{" * 1900 + "$")
+    assert mathematics.full and mathematics.failed > 50
+    assert time.process_time() - start < 60
+
+
+def test_there_is_an_end_to_converting(monkeypatch):
+    monkeypatch.setattr(page_math, "MOST_WORK", 4)
+    mathematics = Mathematics()
+    assert kinds(mathematics.of_text("$x^2$ $y^2$ $z^2$ $x^2$"))[::2] == ["math", "code", "code", "math"]
     assert mathematics.full

@@ -6,8 +6,9 @@ import json
 
 import pytest
 
+from sprint_lmeval.report.page.limits import ANSWER, RESPONSE, shorten
 from sprint_lmeval.report.page.mathematics import Mathematics
-from sprint_lmeval.report.page.responses import LONGEST, pack, packed_blocks, shorten
+from sprint_lmeval.report.page.responses import pack, packed_blocks
 from sprint_lmeval.runs.run import read_runs
 from tests.shared.gate_examples import write_run
 from tests.shared.page_examples import HOSTILE, write_runs
@@ -41,10 +42,12 @@ def test_shortened_in_the_middle(text, length, expected):
 
 
 def test_a_block_is_bounded(tmp_path):
-    write_run(tmp_path, ["ci"], changed={0: {"resps": [["x" * (LONGEST + 5), "y"]]}})
+    changed = {"resps": [["x" * (RESPONSE + 5), "y"]], "answers": ["z" * (ANSWER + 7), None]}
+    write_run(tmp_path, ["ci"], changed={0: changed})
     [run] = read_runs([tmp_path], [])
     [block] = map(unpacked, packed_blocks(run, Mathematics()))
-    assert block["texts"] == [shorten("x" * (LONGEST + 5)), "y"] and "… 5 characters left out …" in block["texts"][0]
+    assert "… 5 characters left out …" in block["texts"][0] and block["texts"][1] == "y"
+    assert "… 7 characters left out …" in block["answers"][0][0]
 
 
 def test_a_run_of_many_questions_has_several_blocks(tmp_path):
