@@ -1,5 +1,7 @@
 """`sprint-lmeval matrix`: an outcome matrix from the samples of a run."""
 
+from pathlib import Path
+
 
 def add(commands):
     parser = commands.add_parser(
@@ -16,6 +18,13 @@ def add(commands):
 
 
 def call(options) -> str:
-    from sprint_lmeval.outcomes.matrix import matrix_command
+    from sprint_lmeval.outcomes.matrix import OutcomeMatrix
 
-    return matrix_command(options)
+    given = Path(options.results)
+    parquet = given.is_file() and given.suffix == ".parquet"
+    matrix = OutcomeMatrix.load(given) if parquet else OutcomeMatrix.from_samples(given)
+    if options.no_texts:
+        matrix = matrix.without_texts()
+    matrix.save(options.output, overwrite=options.overwrite)
+    cells = "" if matrix.complete else f", {matrix.ran.mean():.1%} of the cells were run"
+    return f"{options.output}: {len(matrix.questions)} questions x {len(matrix.candidates)} candidates{cells}"

@@ -1,6 +1,9 @@
 """`sprint-lmeval train`: a selector trained on outcome matrices."""
 
+from pathlib import Path
+
 from sprint_lmeval.commands.parsing import positive_number
+from sprint_lmeval.errors import InputError
 
 
 def add(commands):
@@ -31,6 +34,22 @@ def add(commands):
 
 
 def call(options) -> str:
-    from sprint_lmeval.selection.training import train_command
+    from sprint_lmeval.selection.training import Choices, train_selector
 
-    return train_command(options)
+    if options.folds < 2:
+        raise InputError(f"--folds {options.folds} given, it must be a whole number from 2 up")
+    given = _options_of_method(options.set)
+    choices = Choices(options.candidates, options.seed, options.folds, options.objective, options.encoder, given)
+    matrices, exclude = [Path(p) for p in options.matrix], [Path(p) for p in options.exclude]
+    return train_selector(matrices, options.method, Path(options.output), choices, exclude, options.overwrite)
+
+
+def _options_of_method(texts: list[str]) -> dict[str, str]:
+    """Return what `--set NAME=VALUE` gave, by name."""
+    given = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or not name or name in given:
+            raise InputError(f"--set {text} given, write NAME=VALUE, each name once")
+        given[name] = value
+    return given

@@ -21,7 +21,7 @@ from sprint_lmeval.answers.verdicts import NOT_RUN, UNKNOWN, VERDICTS, Verdict
 from sprint_lmeval.candidates import MAX_NUMBER, Candidate
 from sprint_lmeval.errors import InputError
 from sprint_lmeval.outcomes.from_samples import fields_of_samples
-from sprint_lmeval.outcomes.parquet import load_fields, save_fields
+from sprint_lmeval.outcomes.parquet import fields_digest, load_fields, save_fields
 from sprint_lmeval.outcomes.question import Question, question_hash
 
 
@@ -98,16 +98,20 @@ class OutcomeMatrix:
         return self
 
     def select(
-        self, questions: Sequence[int] | np.ndarray | None = None, candidates: Sequence[Candidate] | None = None
+        self, questions: Sequence[int] | np.ndarray | None = None, candidates: Sequence[Candidate | str] | None = None
     ) -> OutcomeMatrix:
-        """Return the matrix of some questions (by index, or a bool mask) and some candidates, in the given order."""
+        """Return the matrix of some questions and some candidates, in the given order.
+
+        Args:
+            questions: indices, or bool [questions]; None: all.
+            candidates: as values or in their notation (`["base", "L5H0"]`); None: all.
+
+        Raises:
+            InputError: a candidate is not in the matrix, or is written in a way that cannot be read.
+        """
         rows = np.arange(len(self.questions)) if questions is None else np.asarray(questions)
         rows = np.flatnonzero(rows) if rows.dtype == bool else rows.astype(int)
-        places = {candidate: place for place, candidate in enumerate(self.candidates)}
-        missing = [str(c) for c in candidates or () if c not in places]
-        if missing:
-            raise InputError(f"candidate {missing[0]} is not in the matrix, which has {_shortened(self.candidates)}")
-        columns = np.arange(len(places)) if candidates is None else np.array([places[c] for c in candidates], int)
+        columns = np.arange(len(self.candidates)) if candidates is None else self._columns(candidates)
         cells = np.ix_(rows, columns)
         return replace(
             self,
@@ -117,6 +121,23 @@ class OutcomeMatrix:
             truncated=self.truncated[cells],
             new_tokens=self.new_tokens[cells],
         )
+
+    def _columns(self, candidates: Sequence[Candidate | str]) -> np.ndarray:
+        try:
+            wanted = [Candidate.of(candidate) for candidate in candidates]
+        except ValueError as error:
+            raise InputError(str(error)) from None
+        index = {candidate: column for column, candidate in enumerate(self.candidates)}
+        missing = [candidate for candidate in wanted if candidate not in index]
+        if missing:
+            raise InputError(f"candidate {missing[0]} is not in the matrix, which has {_shortened(self.candidates)}")
+        return np.array([index[candidate] for candidate in wanted], int)
+
+    def __repr__(self) -> str:
+        size = f"{len(self.questions)} questions x {len(self.candidates)} candidates"
+        run = "" if self.complete else f", {self.ran.mean():.1%} of cells run"
+        known = "".join(f", {name} {self.facts[name]}" for name in ("model", "task") if self.facts.get(name))
+        return f"OutcomeMatrix({size}{run}, {self.correct[self.ran].mean():.1%} of cells correct{known})"
 
     # ---- texts of problems ----
 
@@ -150,13 +171,22 @@ class OutcomeMatrix:
 
     # ---- files ----
 
+    @cached_property
+    def digest(self) -> str:
+        """sha256 over everything that a file of it holds: equal matrices have equal ones, in memory and saved."""
+        return fields_digest(self._fields())
+
     def save(self, path: str | os.PathLike, overwrite: bool = False) -> None:
-        """Write a parquet file, whole or not at all.
+        """Write a parquet file, whole or not at all; a link is replaced.
 
         Raises:
-            InputError: the file is there already and `overwrite` was not given, or it cannot be written.
+            InputError: another file is there already and `overwrite` was not given (this very matrix is no error), or
+                it cannot be written.
         """
-        save_fields({part.name: getattr(self, part.name) for part in fields(self)}, Path(path), overwrite)
+        save_fields(self._fields(), Path(path), overwrite)
+
+    def _fields(self) -> dict:
+        return {part.name: getattr(self, part.name) for part in fields(self)}
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> OutcomeMatrix:
@@ -176,18 +206,6 @@ class OutcomeMatrix:
         """
         matrix = _made(cls, fields_of_samples(Path(path)), path)
         return matrix if texts else matrix.without_texts()
-
-
-def matrix_command(options) -> str:
-    """Run `sprint-lmeval matrix`: samples, or a matrix, in; a matrix out."""
-    given = Path(options.results)
-    parquet = given.is_file() and given.suffix == ".parquet"
-    matrix = OutcomeMatrix.load(given) if parquet else OutcomeMatrix.from_samples(given)
-    if options.no_texts:
-        matrix = matrix.without_texts()
-    matrix.save(options.output, overwrite=options.overwrite)
-    cells = "" if matrix.complete else f", {matrix.ran.mean():.1%} of the cells were run"
-    return f"{options.output}: {len(matrix.questions)} questions x {len(matrix.candidates)} candidates{cells}"
 
 
 def _made(kind: type[OutcomeMatrix], parts: dict, path: str | os.PathLike) -> OutcomeMatrix:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
 import importlib.metadata
 import logging
 import os
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +13,7 @@ import numpy as np
 
 from sprint_lmeval import __version__
 from sprint_lmeval.errors import InputError
+from sprint_lmeval.files import write_whole
 from sprint_lmeval.outcomes.matrix import OutcomeMatrix
 from sprint_lmeval.selection.encoder import Encoder
 from sprint_lmeval.selection.folder import FORMAT, HASHES, refuse_taken
@@ -53,21 +52,6 @@ class Choices:
     objective: int = 4
     encoder: str | None = None
     options: dict[str, str] | None = None
-
-
-def train_command(options: argparse.Namespace) -> str:
-    """Do what the command line asked for; returns what to print."""
-    if options.folds < 2:
-        raise InputError(f"--folds {options.folds} given, it must be a whole number from 2 up")
-    given = {}
-    for text in options.set:
-        name, equals, value = text.partition("=")
-        if not equals or not name or name in given:
-            raise InputError(f"--set {text} given, write NAME=VALUE, each name once")
-        given[name] = value
-    choices = Choices(options.candidates, options.seed, options.folds, options.objective, options.encoder, given)
-    matrices, exclude = [Path(p) for p in options.matrix], [Path(p) for p in options.exclude]
-    return train_selector(matrices, options.method, Path(options.output), choices, exclude, options.overwrite)
 
 
 def train_selector(
@@ -129,25 +113,8 @@ def train_pool(
         f"# Model {matrix.facts.get('model')}, task {matrix.facts.get('task')}, matrix {matrix_digest(matrix)[:16]}.",
         *[f"{matrix.candidates[j]}  # + {100 * gain:.2f} %" for j, gain in zip(order[0], gains[0], strict=True)],
     ]
-    _write_text(output, "\n".join(lines) + "\n")
+    write_whole(output, "\n".join(lines) + "\n")
     return f"{output}: {size} candidates, {_told(matrix)}, {100 * gains.sum():.1f} % of them solved by one of these"
-
-
-def _write_text(path: Path, text: str) -> None:
-    """Write a text file whole or not at all."""
-    temporary = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}.", delete=False) as stream:
-            temporary = Path(stream.name)
-            stream.write(text)
-        temporary.chmod(0o644)
-        os.replace(temporary, path)
-    except OSError as error:
-        raise InputError(f"{path} could not be written ({error.strerror or error}): give another place") from error
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
 
 
 # ---- from matrix to selector ----

@@ -12,6 +12,7 @@ from sprint_lmeval.errors import InputError
 from sprint_lmeval.outcomes.matrix import NOT_RUN, OutcomeMatrix, Question, question_hash
 from sprint_lmeval.outcomes.parquet import META, check_output
 from tests.shared.environments import REPOSITORY
+from tests.shared.matrix_examples import matrix as small_matrix
 
 HEADS = tuple(Candidate.parse(name) for name in ("base", "L0H0", "L1H2"))
 FACTS = {"model": "tiny", "fingerprint": "ab", "heads_per_layer": [8, 8], "task": "tiny_passn", "settings": {"n": 1}}
@@ -52,11 +53,44 @@ def test_a_matrix_goes_through_a_file_unchanged(tmp_path):
 def test_a_file_is_not_overwritten_unless_told(tmp_path):
     path = tmp_path / "matrix.parquet"
     matrix().save(path)
+    matrix().save(path)  # the very same: a command that is run again after a kill
     with pytest.raises(InputError, match="is there already"):
         matrix(2).save(path)
     assert len(OutcomeMatrix.load(path).questions) == 4
     matrix(2).save(path, overwrite=True)
     assert len(OutcomeMatrix.load(path).questions) == 2
+
+
+def test_a_link_is_replaced_and_what_it_leads_to_stays(tmp_path):
+    path = tmp_path / "link.parquet"
+    matrix().save(tmp_path / "matrix.parquet")
+    path.symlink_to(tmp_path / "matrix.parquet")
+    matrix(2).save(path, overwrite=True)
+    assert not path.is_symlink() and len(OutcomeMatrix.load(path).questions) == 2
+    assert len(OutcomeMatrix.load(tmp_path / "matrix.parquet").questions) == 4
+
+
+def test_the_digest_is_of_everything_in_memory_and_in_a_file(tmp_path):
+    one = matrix()
+    one.save(tmp_path / "matrix.parquet")
+    assert OutcomeMatrix.load(tmp_path / "matrix.parquet").digest == one.digest
+    others = [
+        matrix(3),
+        one.without_texts(),
+        matrix(facts={**FACTS, "task": "other"}),
+        one.select(range(4), HEADS[::-1]),
+    ]
+    assert len({one.digest, *(other.digest for other in others)}) == 5
+
+
+def test_a_person_can_read_what_it_is():
+    assert repr(matrix()) == (
+        "OutcomeMatrix(4 questions x 3 candidates, 25.0% of cells correct, model tiny, task tiny_passn)"
+    )
+    holes = small_matrix(["c-", "ii"], candidates=("base", "L0H0"), subjects=("", ""))
+    assert repr(holes) == (
+        "OutcomeMatrix(2 questions x 2 candidates, 75.0% of cells run, 33.3% of cells correct, model m, task t_passn)"
+    )
 
 
 OTHERS = {
@@ -77,7 +111,7 @@ def test_only_a_matrix_is_overwritten(name, tmp_path):
     assert (path.read_bytes() if path.exists() else path.readlink()) == before
 
 
-@pytest.mark.parametrize(("place", "sentence"), [("", "is a folder"), ("file/m", "could not be"), ("m" * 300, "could")])
+@pytest.mark.parametrize(("place", "sentence"), [("", "is a folder"), ("file/m", "cannot be"), ("m" * 300, "cannot")])
 def test_a_place_that_cannot_be_written_is_found_out_first(place, sentence, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match=sentence):
@@ -128,8 +162,10 @@ def test_select_takes_questions_and_candidates_in_the_order_given():
         [one.verdicts[1, 2], one.verdicts[1, 0]],
     ]
     assert [q.id for q in one.select(np.array([False, True, False, True])).questions] == ["q-1", "q-3"]
-    with pytest.raises(InputError, match="L9H9 is not in the matrix"):
-        one.select(candidates=[Candidate.parse("L9H9")])
+    assert one.select(candidates=["L1H2", "base"]).candidates == (HEADS[2], BASE)
+    for wrong, sentence in (("L9H9", "L9H9 is not in the matrix"), ("L9", "cannot read the candidate 'L9'")):
+        with pytest.raises(InputError, match=sentence):
+            one.select(candidates=[wrong])
 
 
 def test_texts_are_dropped_and_filled_in_by_hash():
@@ -290,12 +326,24 @@ def test_broken_files_are_one_sentence_that_names_the_file(name, tmp_path):
     assert str(path) in str(caught.value) and "\n" not in str(caught.value)
 
 
+LIMITS = {"MAX_BYTES": 100, "MAX_QUESTIONS": 3, "MAX_CELLS": 11, "MAX_TEXT": 4, "MAX_TEXT_BYTES": 99, "MAX_PAGES": 8}
+
+
 def test_a_file_that_unpacks_to_more_than_is_read_is_refused(tmp_path, monkeypatch):
     path = tmp_path / "matrix.parquet"
     matrix().save(path)
-    for name, value in (("MAX_BYTES", 100), ("MAX_QUESTIONS", 3), ("MAX_CELLS", 11), ("MAX_TEXT", 4)):
+    for name, value in LIMITS.items():
         with monkeypatch.context() as patched:
             patched.setattr(f"sprint_lmeval.outcomes.parquet.{name}", value)
             with pytest.raises(InputError, match=r"are read|is read"):
                 OutcomeMatrix.load(path)
     assert len(OutcomeMatrix.load(path).questions) == 4
+
+
+def test_what_is_saved_can_be_read(tmp_path, monkeypatch):
+    for name in ("MAX_QUESTIONS", "MAX_CELLS", "MAX_TEXT", "MAX_TEXT_BYTES"):
+        with monkeypatch.context() as patched:
+            patched.setattr(f"sprint_lmeval.outcomes.parquet.{name}", LIMITS[name])
+            with pytest.raises(InputError, match=r"are read|a matrix holds"):
+                matrix().save(tmp_path / "matrix.parquet")
+    assert list(tmp_path.iterdir()) == []
