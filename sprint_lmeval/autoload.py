@@ -34,6 +34,7 @@ def add_models(module) -> None:
     """
     from lm_eval.api.registry import model_registry
 
+    end_as_ours()
     for alias, target in MODELS.items():
         if alias not in model_registry:
             model_registry.register(alias, target=target)
@@ -120,9 +121,18 @@ class Finder:
             sys.meta_path.remove(self)
 
 
+def end_as_ours() -> None:
+    """Let a command line that names one of our models end in one sentence, also while the harness is imported."""
+    if MODELS.keys() & {word.rpartition("=")[2] for word in sys.argv}:
+        from sprint_lmeval.errors import show_one_sentence
+
+        show_one_sentence()
+
+
 def start_up() -> None:
     """Called whenever Python starts: `register()`, unless the user switched it off."""
     if os.environ.get(SWITCH) != "0":
+        end_as_ours()
         register()
 
 

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 HARNESS_TRACKER = "lm_eval.loggers.evaluation_tracker"  # who writes results and samples
+COMMAND_LINES = ("/lm_eval", "/lm-eval", "/sprint-lmeval", "lm_eval/__main__.py", "sprint_lmeval/__main__.py")
 SIGNALS = (signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else []))
 CLEARING_UP_S = 3.0  # for so long after a signal further ones change nothing: a terminal that closes sends several
 
@@ -74,10 +75,7 @@ def show_one_sentence() -> None:
     Inside a notebook, a server or a test, exceptions travel unchanged; `SPRINT_LMEVAL_TRACEBACK=1` keeps the traceback
     everywhere.
     """
-    program = os.path.basename(os.path.dirname(sys.argv[0])) + "/" + os.path.basename(sys.argv[0])
-    if not program.endswith(
-        ("/lm_eval", "/lm-eval", "/sprint-lmeval", "lm_eval/__main__.py", "sprint_lmeval/__main__.py")
-    ):
+    if not _program().endswith(COMMAND_LINES):
         return
     tracker = logging.getLogger(HARNESS_TRACKER)
     if not any(isinstance(f, _UnsavedResults) for f in tracker.filters):
@@ -90,6 +88,14 @@ def show_one_sentence() -> None:
         for number in SIGNALS:
             if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):  # not under nohup
                 signal.signal(number, _interrupt)
+
+
+def _program() -> str:
+    """The file that Python runs, with its folder's name; while start-up files run, `python -m` has not found it yet."""
+    given = sys.argv[0]
+    if given == "-m":
+        given = f"{sys.orig_argv[sys.orig_argv.index('-m') + 1]}/__main__.py"
+    return f"{os.path.basename(os.path.dirname(given))}/{os.path.basename(given)}"
 
 
 class _Received:

@@ -15,9 +15,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from sprint_lmeval import __version__, autoload
 from sprint_lmeval.candidates import BASE, Candidate
 from sprint_lmeval.errors import InputError, show_one_sentence
+from sprint_lmeval.harness.one_at_a_time import alone_with
 from sprint_lmeval.harness.patches import evaluate_replaced_by
 from sprint_lmeval.harness.run import set_repeats
 from sprint_lmeval.names import MODEL_ARGUMENTS
@@ -90,27 +93,72 @@ def sweep(plan: Plan, options: list[str]) -> str | None:
     """
     show_one_sentence()
     autoload.register()
-    if plan.output.exists() and not plan.overwrite:
-        raise InputError(f"{plan.output} is there already: give another -o, or --overwrite to replace a matrix")
     config = harness_config(options)
     heads = heads_of(config.model_args)
     layers = parse_layers(plan.layers, heads)
     candidates = every_head(heads, layers)
     check_files(plan)
-    results = evaluated(config, candidates, plan)
-    if results is None:
-        return None
-    matrix = matrix_of(results, config, plan, layers)
-    matrix.save(plan.output, overwrite=plan.overwrite)
+    with alone_with(plan.store_file):
+        finished = finished_matrix(plan, candidates)
+        results = evaluated(config, candidates, plan, generating=finished is None)
+        if results is None:
+            return None
+        matrix = matrix_of(results, config, plan, layers)
+        if finished is None:
+            matrix.save(plan.output, overwrite=plan.overwrite)
+        elif not equal(matrix, finished):
+            raise another_is_there(plan)
     return described(matrix, results, plan)
 
 
 def check_files(plan: Plan) -> None:
     """Raise InputError where the matrix could not be written, before any answer is generated."""
-    check_output(plan.output, plan.overwrite)
     output, store = plan.output, plan.store_file
+    if plan.overwrite or not output.exists():
+        check_output(output, plan.overwrite)
     if output.resolve() == store.resolve() or (output.exists() and store.exists() and output.samefile(store)):
         raise InputError(f"-o {output} is the file of the responses too (--store): give two names")
+
+
+# ---- a matrix that is there already ----
+
+
+def another_is_there(plan: Plan) -> InputError:
+    return InputError(
+        f"{plan.output} is there already, and is not the matrix of this sweep: give another -o, or --overwrite to "
+        "replace a matrix"
+    )
+
+
+def finished_matrix(plan: Plan, candidates: list[Candidate]) -> OutcomeMatrix | None:
+    """Return the matrix that this sweep may have written before, None where there is nothing yet.
+
+    A command that was killed just behind its last write is repeated by whoever killed it. Whether the matrix is of this
+    very sweep shows when it is made again from the responses in the store, without generating any.
+
+    Raises:
+        InputError: something else is there.
+    """
+    if plan.overwrite or not plan.output.exists():
+        return None
+    try:
+        matrix = OutcomeMatrix.load(plan.output)
+    except InputError:
+        raise another_is_there(plan) from None
+    if list(matrix.candidates) != candidates or matrix.facts.get("seed") != plan.seed or not plan.store_file.exists():
+        raise another_is_there(plan)
+    return matrix
+
+
+def equal(one: OutcomeMatrix, other: OutcomeMatrix) -> bool:
+    known = ("questions", "candidates", "facts")
+    counted = ("verdicts", "truncated", "new_tokens")
+    return all(getattr(one, name) == getattr(other, name) for name in known) and all(
+        np.array_equal(getattr(one, name), getattr(other, name)) for name in counted
+    )
+
+
+# ---- options ----
 
 
 def harness_config(options: list[str]):
@@ -170,15 +218,19 @@ def heads_of(model_args: dict) -> list[int]:
     return [layer.heads for layer in layout.layers]
 
 
-def evaluated(config, candidates: list[Candidate], plan: Plan) -> dict | None:
-    """Run the harness with all candidates on the drawn questions; returns its results with samples."""
+def evaluated(config, candidates: list[Candidate], plan: Plan, generating: bool = True) -> dict | None:
+    """Run the harness with all candidates on the drawn questions; returns its results with samples.
+
+    Raises:
+        InputError: a response is missing, and `generating` is False.
+    """
     from lm_eval import simple_evaluate
 
     with harness_sentence():
         tasks = config.process_tasks(config.metadata)
     model_args = {**config.model_args, "head_masks": [str(c) for c in candidates], "store": str(plan.store_file)}
     log.info("sweep of %d candidates; responses are kept in %s", len(candidates), plan.store_file)
-    with evaluate_replaced_by(lambda real: on_drawn_questions(real, len(candidates), plan)):
+    with evaluate_replaced_by(lambda real: on_drawn_questions(real, len(candidates), plan, generating)):
         return simple_evaluate(
             model=config.model,
             model_args=model_args,
@@ -198,14 +250,19 @@ def evaluated(config, candidates: list[Candidate], plan: Plan) -> dict | None:
         )
 
 
-def on_drawn_questions(evaluate: Callable, n: int, plan: Plan) -> Callable:
+def on_drawn_questions(evaluate: Callable, n: int, plan: Plan, generating: bool) -> Callable:
     """Return the harness's `evaluate` for one task, with N = n and the drawn questions."""
+
+    def none_is_missing() -> None:
+        raise another_is_there(plan)
 
     def evaluate_drawn(lm, task_dict, **options):
         tasks = task_dict["tasks"]
         if len(tasks) != 1:
             raise InputError(f"tasks {', '.join(tasks)} given, a matrix is of one: name one *_passn task")
         set_repeats(tasks, n)
+        if not generating:
+            lm.load_weights = none_is_missing  # called before the first row is generated
         ((name, task),) = tasks.items()
         drawn = drawn_questions([doc["question"] for doc in task.eval_docs], plan.questions, plan.seed)
         return evaluate(lm=lm, task_dict=task_dict, **{**options, "samples": {name: drawn}})

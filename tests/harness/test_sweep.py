@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -129,13 +130,17 @@ def test_killed_twice_it_goes_on_and_equals_an_unbroken_sweep(environment, unbro
     assert_equal(OutcomeMatrix.load(tmp_path / "m.parquet"), OutcomeMatrix.load(unbroken))
 
 
-def test_two_sweeps_may_share_a_store(environment, unbroken, tmp_path):
-    silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+def test_of_two_sweeps_on_one_store_the_second_waits_and_shares_the_answers(environment, unbroken, tmp_path):
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     outputs = [tmp_path / "a.parquet", tmp_path / "b.parquet"]
-    processes = [started(environment, output, "--store", tmp_path / "s", **silent) for output in outputs]
-    assert [process.wait(timeout=200) for process in processes] == [0, 0]
+    processes = [started(environment, output, "--store", tmp_path / "s", **pipes) for output in outputs]
+    said, logs = zip(*(process.communicate(timeout=200) for process in processes), strict=True)
+    assert [process.returncode for process in processes] == [0, 0], logs
+    generated = sorted(int(text.partition("(")[2].split()[0]) for text in said)
+    assert generated == [0, 102] and sum("waiting for its end" in log for log in logs) == 1
     for output in outputs:
         assert_equal(OutcomeMatrix.load(output), OutcomeMatrix.load(unbroken))
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.parquet", "b.parquet", "s"]
     with Store.open(tmp_path / "s") as store:
         assert store.count() == 102
 
@@ -309,9 +314,31 @@ def test_wrong_options_are_one_sentence(name, environment, tmp_path):
     assert done.stderr.splitlines()[-1].startswith("error: ") and not (tmp_path / "m.parquet").exists()
 
 
-def test_a_matrix_is_not_overwritten(environment, unbroken):
+def test_the_same_sweep_again_is_no_error(environment, unbroken):
+    """Such as after a kill just behind the last write."""
     before = unbroken.read_bytes()
-    command = ["sprint-lmeval", "sweep", "-o", unbroken, *MODEL.split(), *TASK.split()]
-    done = environment.run(command, unbroken.parent)
-    assert done.returncode == 2 and "is there already" in done.stderr
+    said = swept(environment, unbroken.parent, f"{MODEL} {TASK}").stdout
+    assert "6 questions x 17 candidates (0 answers generated, 102 from" in said and "base solves" in said
     assert unbroken.read_bytes() == before
+
+
+OTHER_SWEEPS = {
+    "more questions": ("--questions 6", "--questions 7"),
+    "without texts": ("--seed 3", "--seed 3 --no-texts"),
+    "other settings": ("--seed 3", "--seed 3 --gen_kwargs max_gen_toks=100"),
+    "another model": ("dtype=float32", "dtype=bfloat16"),
+    "another store": ("--seed 3", "--seed 3 --store none.sqlite"),
+}
+
+
+@pytest.mark.parametrize("name", OTHER_SWEEPS)
+def test_the_matrix_of_another_sweep_is_not_overwritten(name, environment, unbroken, tmp_path):
+    for file in unbroken.parent.glob("m.*"):
+        shutil.copy(file, tmp_path)
+    matrix, answers = (tmp_path / "m.parquet").read_bytes(), stored(tmp_path)
+    given, other = OTHER_SWEEPS[name]
+    options = f"{MODEL} {TASK}".replace(given, other)
+    done = environment.run(["sprint-lmeval", "sweep", "-o", "m.parquet", *options.split()], tmp_path)
+    assert done.returncode == 2 and "m.parquet is there already" in done.stderr.splitlines()[-1], done.stderr[-2000:]
+    assert (tmp_path / "m.parquet").read_bytes() == matrix and stored(tmp_path) == answers == 102
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["m.answers.sqlite", "m.parquet"]
