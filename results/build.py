@@ -53,7 +53,8 @@ def main(check: bool) -> int:
 def build(folder: Path) -> Report:
     """Write the report of everything that is measured here."""
     studies = [Study(path.parent) for path in sorted(HERE.glob("sprint/*/study.json"))]
-    runs = read_runs(sorted(HERE.glob("*/*/*/results.json")))
+    runs, left_out = read_runs(sorted(HERE.glob("*/*/*/results.json")))
+    assert not left_out, left_out
     runs += [run for study in studies for run in study.harness_runs]
     return write_report(folder, runs, [study.test for study in studies], separate=True)
 

@@ -13,7 +13,8 @@ from typing import IO
 
 from sprint_lmeval.errors import InputError, cause
 
-MAX_DIGITS = 300  # of a whole number in JSON: more have no float
+MAX_DIGITS = 300  # of a whole number in JSON: no float has more than 309
+MAX_DEPTH = 100  # of lists and objects in JSON: Python itself cannot show a value that is nested a thousand times
 
 
 @contextmanager
@@ -52,21 +53,27 @@ def read_bounded(path: str | os.PathLike, limit: int, what: str) -> bytes:
 
 
 def parse_json(content: str | bytes) -> object:
-    """Return what JSON says.
+    """Return what JSON says; a whole number that no float can hold is infinite, as 1e999 is.
 
     Raises:
-        ValueError: it is not JSON, is nested too deeply, or holds a whole number that no float can hold.
+        ValueError: it is not JSON, or is nested too deeply.
     """
     try:
-        return json.loads(content, parse_int=_whole_number)
+        value = json.loads(content, parse_int=_whole_number)
     except RecursionError:
         raise ValueError("lists or objects are nested too deeply") from None
+    inner, depth = [value], 0
+    while inner:
+        parts = (part.values() if isinstance(part, dict) else part for part in inner if isinstance(part, dict | list))
+        inner = [value for values in parts for value in values if isinstance(value, dict | list)]
+        depth += 1
+        if depth > MAX_DEPTH:
+            raise ValueError("lists or objects are nested too deeply")
+    return value
 
 
-def _whole_number(digits: str) -> int:
-    if len(digits) > MAX_DIGITS:
-        raise ValueError(f"a number of {len(digits):,} digits")
-    return int(digits)
+def _whole_number(digits: str) -> int | float:
+    return int(digits) if len(digits) <= MAX_DIGITS else float(digits)
 
 
 def read_json(path: str | os.PathLike, limit: int, what: str) -> object:

@@ -34,8 +34,8 @@ def test_a_file_that_is_too_large_is_not_read(tmp_path):
     [
         ("[" * 100_000, "nested too deeply"),
         ('{"a":' * 100_000, "nested too deeply"),
-        ("[1" + "0" * 400 + "]", "a number of 401 digits"),
-        ("[-1" + "0" * 5000 + "]", "a number of 5,002 digits"),
+        ("[" * 101 + "]" * 101, "nested too deeply"),
+        ('{"a":' * 500 + "0" + "}" * 500, "nested too deeply"),
         ("[1,", "Expecting value"),
         ("\xff", "utf-8"),
         ("", "Expecting value"),
@@ -48,9 +48,16 @@ def test_what_json_cannot_be_used_is_one_sentence(tmp_path, text, reason):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("zeros", [320, 400, 5000])
+def test_whole_numbers_that_no_float_holds_are_infinite(tmp_path, zeros):
+    """Python stops at 4,300 digits, and at 309 where a float is wanted."""
+    (tmp_path / "a.json").write_text(f"[1{'0' * zeros}, -1{'0' * zeros}]")
+    assert read_json(tmp_path / "a.json", 99_999, "numbers") == [float("inf"), float("-inf")]
+
+
 def test_json_keeps_what_floats_can_hold(tmp_path):
-    (tmp_path / "a.json").write_text('[1e999, 123456789012345678901, NaN, "\\ud800"]')
-    large, whole, nan, half = read_json(tmp_path / "a.json", 99, "texts")
+    (tmp_path / "a.json").write_text('[1e999, 123456789012345678901, NaN, "\\ud800", ' + "[" * 99 + "]" * 100)
+    large, whole, nan, half, _ = read_json(tmp_path / "a.json", 999, "texts")
     assert large == float("inf") and whole == 123456789012345678901 and nan != nan and half == "\ud800"
 
 

@@ -23,7 +23,7 @@ from sprint_lmeval.report.curves import Curve, draw_panels
 from sprint_lmeval.report.figures import new_figure, save_figure
 from sprint_lmeval.runs.run import Run, check_against_results, read_runs
 from sprint_lmeval.runs.safe_text import csv_text, table_text
-from sprint_lmeval.runs.samples import Question, Samples
+from sprint_lmeval.runs.samples import Document, Samples
 from sprint_lmeval.runs.statistics import paired_bootstrap
 
 HERE = Path(__file__).parent
@@ -89,7 +89,7 @@ class Study:
         """
         for file in sorted(self.folder.glob("harness/*.json")):
             name, _, number = file.stem.partition("+")
-            (run,) = read_runs([file])
+            (run,) = read_runs([file]).runs
             run = replace(run, samples=self._samples(file, f"{name}/{number or 0}", run.n))
             check_against_results(run)
             yield run
@@ -97,7 +97,7 @@ class Study:
     def _samples(self, file: Path, name: str, n: int) -> Samples:
         """Verdicts and lengths of one strategy and seed in the form of a samples file."""
         verdicts, tokens, candidates = self._cells(name)
-        questions = tuple(Question(q.id, q.hash, subject=q.subject or None) for q in self.test.questions)
+        questions = tuple(Document(q.id, q.hash, subject=q.subject or None) for q in self.test.questions)
         count = len(questions)
         unknown = np.full(count, np.nan)
         return Samples(
@@ -113,7 +113,7 @@ class Study:
             majority=unknown,
             distinct=unknown,
             exchangeable=name.startswith("sample"),
-            places=(),
+            offsets=(),
         )
 
     def _cells(self, name: str) -> tuple[np.ndarray, np.ndarray, list[list[str]] | None]:

@@ -15,6 +15,8 @@ def add(commands):
 
 
 def call(options) -> str:
+    from pathlib import Path
+
     from sprint_lmeval.gate.baseline import baseline_command
 
-    return baseline_command(options)
+    return baseline_command(options.results, Path(options.output), options.overwrite)

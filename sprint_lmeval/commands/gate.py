@@ -19,7 +19,11 @@ def add(commands):
     )
     parser.add_argument("--alpha", type=float, metavar="P", help="a drop is a regression where its p is below (0.05)")
     parser.add_argument(
-        "--tolerance", action="append", metavar="[METRIC=]X", help="a drop of X (0.01: a point) is none; alone: no test"
+        "--tolerance",
+        action="append",
+        default=[],
+        metavar="[METRIC=]X",
+        help="a drop of X (0.01: a point) is none; alone: no test",
     )
     parser.add_argument(
         "--allow", action="append", default=[], metavar="WHAT", help="task_version, generation, grader, prompts: differ"
@@ -34,7 +38,16 @@ def call(options) -> int:
     try:
         from sprint_lmeval.gate.compare import gate_command
 
-        return gate_command(options)
+        return gate_command(
+            options.baseline,
+            options.current,
+            metrics=options.metrics,
+            alpha=options.alpha,
+            tolerances=options.tolerance,
+            allow=options.allow,
+            json=options.json,
+            github=options.github,
+        )
     except Exception as error:  # such as a failed import
         traceback.print_exc()
         print(f"error: the gate could not be run ({error!r:.200}): is the installation whole?", file=sys.stderr)

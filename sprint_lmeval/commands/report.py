@@ -36,8 +36,8 @@ def call(options) -> str:
     given, (folder,) = named_paths(options.results), named_paths([options.output])
     replaced = [f"{folder} was a link and is a folder now; what it led to is unchanged."] if folder.is_symlink() else []
     matrices, notes = read_matrices(given, named_paths(options.matrix))
-    runs = read_runs([p for p in given if p.suffix != ".parquet"], notes, may_be_none=bool(matrices))
-    report = write_report(folder, runs, matrices, options.separate, notes)
+    runs, left_out = read_runs([p for p in given if p.suffix != ".parquet"], may_be_none=bool(matrices))
+    report = write_report(folder, runs, matrices, options.separate, [*notes, *left_out])
     return "\n".join([_written(folder, report), *(f"note: {note}" for note in [*replaced, *report.notes])])
 
 

@@ -26,4 +26,11 @@ def add(commands):
 def call(options) -> str:
     from sprint_lmeval.scoring.score import score_command
 
-    return score_command(options)
+    return score_command(
+        options.results,
+        options.ways,
+        options.model_args,
+        options.reward_model,
+        options.device,
+        options.trust_remote_code,
+    )

@@ -1,7 +1,7 @@
 """A compact baseline: verdicts per question of some runs in one JSON file that a repository can hold.
 
 In: runs with samples. Out: a file without problems, prompts and responses, one line a question, so that a change of it
-can be read in a review; and back. What a run of the same questions is compared with (gate.py).
+can be read in a review; and back. A gate compares a run of the same questions with it.
 
     {"sprint_lmeval_baseline": 1, "runs": [{"model": ..., "task": ..., "n": 4, "facts": {...}, "prompts": digest,
      "questions": [{"id": ..., "hash": ..., "verdicts": "ciin", "truncated": "...T", "majority": 1.0}, ...]}, ...]}
@@ -20,12 +20,12 @@ import numpy as np
 
 from sprint_lmeval.answers.verdicts import UNKNOWN, VERDICTS
 from sprint_lmeval.candidates import MAX_CANDIDATES
-from sprint_lmeval.errors import InputError, cause
-from sprint_lmeval.files import write_whole
+from sprint_lmeval.errors import InputError
+from sprint_lmeval.files import open_regular, read_json, write_whole
 from sprint_lmeval.runs.comparable import requirements
-from sprint_lmeval.runs.run import Question, Run, read_runs, require_samples
+from sprint_lmeval.runs.run import Run, read_runs, require_samples
 from sprint_lmeval.runs.safe_text import number_of, one_line
-from sprint_lmeval.runs.samples import CORRECT, Samples
+from sprint_lmeval.runs.samples import CORRECT, Document, Samples
 
 KEY = "sprint_lmeval_baseline"
 FORMAT = 1
@@ -39,14 +39,13 @@ FACTS = ("plain", "method", "learned", "task_version", "settings", "sampling", "
 FACTS += ("chat_template", "system", "dtype", "fingerprint", "selector_sha256", "listed", "limit", "asked", "versions")
 
 
-def baseline_command(options) -> str:
-    """Run `sprint-lmeval baseline`: runs in, a baseline file out."""
-    notes: list[str] = []
-    runs = read_runs(options.results, notes)
+def baseline_command(results: Sequence[str], output: Path, overwrite: bool = False) -> str:
+    """Run `sprint-lmeval baseline`: write the runs of results to a baseline file; returns what was written."""
+    runs, notes = read_runs(results)
     for run in runs:
         require_samples(run, notes)
-    count = write_baseline(runs, Path(options.output), options.overwrite)
-    lines = [f"{options.output}: {number_of(len(runs), 'run', 'runs')}, {count:,} bytes"]
+    count = write_baseline(runs, output, overwrite)
+    lines = [f"{output}: {number_of(len(runs), 'run', 'runs')}, {count:,} bytes"]
     for run in runs:
         said = f"{run.model_label}, {run.strategy_label}, {run.task}"
         lines.append(f"  {one_line(said)}: {number_of(len(run.questions), 'question', 'questions')}")
@@ -106,9 +105,9 @@ def _passed(verdicts: np.ndarray) -> list[float]:
 def is_baseline(path: Path) -> bool:
     """Whether a file begins as a baseline does."""
     try:
-        with path.open("rb") as stream:
+        with open_regular(path) as stream:
             return f'"{KEY}"'.encode() in stream.read(200)
-    except OSError:
+    except InputError:
         return False
 
 
@@ -116,15 +115,9 @@ def read_baseline(path: Path) -> list[Run]:
     """Return the runs of a baseline file.
 
     Raises:
-        InputError: it is not what `write_baseline` wrote; the sentence names file and place.
+        InputError: it is not what `write_baseline` wrote; the sentence names the file, and the run or question in it.
     """
-    if path.stat().st_size > MAX_BYTES:
-        raise InputError(f"{path} has {path.stat().st_size:,} bytes, baselines of at most {MAX_BYTES:,} are read")
-    try:
-        content = json.loads(path.read_bytes(), parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:
-        said = cause(error, 100)
-        raise InputError(f"{path} is not JSON ({said}): it is damaged, or was not written to its end") from None
+    content = read_json(path, MAX_BYTES, "baselines")
     if not isinstance(content, dict) or content.get(KEY) != FORMAT:
         given = content.get(KEY) if isinstance(content, dict) else None
         raise InputError(f"{path} is a baseline of format {given!a:.40}, this version reads format {FORMAT}")
@@ -132,10 +125,6 @@ def read_baseline(path: Path) -> list[Run]:
     if not isinstance(runs, list) or not 0 < len(runs) <= MAX_RUNS or not all(isinstance(r, dict) for r in runs):
         raise InputError(f"{path} holds no list of 1 to {MAX_RUNS:,} runs: make it anew (sprint-lmeval baseline)")
     return [_run(path, run, f"{path}, run {number}") for number, run in enumerate(runs, 1)]
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON number")
 
 
 def _run(path: Path, given: dict, where: str) -> Run:
@@ -181,7 +170,7 @@ def _samples(path: Path, given: dict, n: int, where: str) -> Samples:
     cut = [["." if c == "." else "T" for c in line.get("truncated", "")] for line in lines]
     return Samples(
         path=path,
-        questions=tuple(Question(line["id"], line["hash"]) for line in lines),
+        questions=tuple(Document(line["id"], line["hash"]) for line in lines),
         prompt_hashes=("",) * len(lines),
         verdicts=np.array([[LETTERS.index(c) for c in line["verdicts"]] for line in lines], np.int8),
         truncated=np.array([[c == "T" for c in row] or [UNKNOWN] * n for row in cut], np.int8),
@@ -192,7 +181,7 @@ def _samples(path: Path, given: dict, n: int, where: str) -> Samples:
         majority=np.array([line.get("majority", np.nan) for line in lines], float),
         distinct=np.full(len(lines), np.nan),
         exchangeable=given.get("exchangeable") is True,
-        places=(),
+        offsets=(),
     )
 
 

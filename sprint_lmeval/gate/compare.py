@@ -1,16 +1,18 @@
 """Is a run worse than its baseline? Questions are paired by id and hash, and a drop is tested for each metric.
 
 In: a baseline and a current run, each a results file or folder of the harness with its samples, or a baseline file
-(baseline.py). Out: exit status 0 passed, 1 regressed, 2 not comparable; a table, JSON, annotations (gate_text.py).
+(baseline.py). Out: exit status 0 passed, 1 regressed, 2 not comparable; a table, JSON, annotations (publish.py).
 A drop of pass@k is tested exactly (McNemar), that of a mean by a paired bootstrap; one-sided, since only a drop can
 fail a build, and corrected by Holm's method for the number of tests.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,14 +20,13 @@ import numpy as np
 from sprint_lmeval.errors import InputError
 from sprint_lmeval.gate.baseline import is_baseline, read_baseline
 from sprint_lmeval.gate.metric_tests import Comparison, Rules, decide, default_metrics, test_metric, why_blind
-from sprint_lmeval.gate.publish import publish
+from sprint_lmeval.gate.publish import NOT_COMPARABLE, PASSED, REGRESSED, Outcome, publish
 from sprint_lmeval.runs.comparable import requirements
-from sprint_lmeval.runs.run import Run, read_runs, require_samples
+from sprint_lmeval.runs.run import Run, Runs, read_runs, require_samples
 from sprint_lmeval.runs.safe_text import one_line
 
 ALPHA = 0.05
-PASSED, REGRESSED, NOT_COMPARABLE = 0, 1, 2
-ALLOWABLE = {  # what --allow names -> beginnings of what comparable.py calls it
+ALLOWABLE = {  # what --allow names -> beginnings of what `requirements` calls it
     "task_version": ("task version",),
     "generation": ("limit of new tokens", "stop strings"),
     "grader": ("grader",),
@@ -33,34 +34,53 @@ ALLOWABLE = {  # what --allow names -> beginnings of what comparable.py calls it
 }
 
 
-def gate_command(options) -> int:
-    """Run `sprint-lmeval gate`; returns the exit status."""
-    notes: list[str] = []
-    comparisons: list[Comparison] = []
-    rules = reason = None
+def gate_command(
+    baseline: str,
+    current: str,
+    *,
+    metrics: str | None = None,
+    alpha: float | None = None,
+    tolerances: Sequence[str] = (),
+    allow: Sequence[str] = (),
+    json: str | None = None,
+    github: bool = False,
+) -> int:
+    """Run `sprint-lmeval gate`: compare, and tell it in every form that was asked for; returns the exit status.
+
+    Args:
+        baseline: a baseline file, or results of the harness: a file or a folder.
+        current: likewise.
+        metrics: names with commas; None: those of `default_metrics`.
+        alpha: the level; None: 0.05, or none where there is a tolerance.
+        tolerances: texts `X` or `METRIC=X`.
+        allow: names of `ALLOWABLE`, several with commas.
+        json: the file for machines.
+        github: write annotations, also where GitHub does not run it.
+    """
+    target = None
     try:
-        rules = make_rules(options)
-        _check_paths(options)
-        comparisons = gate(Path(options.baseline), Path(options.current), rules, notes)
-        failed = any(test.outcome == "regressed" for c in comparisons for test in c.tests)
-        status = REGRESSED if failed else PASSED
+        target = _json_target(json, (baseline, current))
+        outcome = outcome_of(baseline, current, make_rules(metrics, alpha, tolerances, allow))
     except InputError as error:
-        status, reason = NOT_COMPARABLE, str(error)
-    except Exception as error:  # Python's own exit status of a crash is 1, which here means "regressed"
-        traceback.print_exc()
-        status, reason = NOT_COMPARABLE, f"the comparison itself failed ({error!r:.200}): this is a defect of the gate"
+        outcome = Outcome(NOT_COMPARABLE, str(error))
     try:
-        publish(options, status, reason, comparisons, rules, notes)
+        publish(outcome, target, github)
     except (InputError, OSError) as error:  # such as a full disk under the standard output
         print(f"error: {one_line(error)}", file=sys.stderr)
         return NOT_COMPARABLE
-    return status
+    return outcome.status
 
 
-def make_rules(options) -> Rules:
-    """Check the options of a gate. Without a level and a tolerance the level is 0.05."""
-    tolerances: dict[str, float] = {}
-    for text in options.tolerance or []:
+def make_rules(
+    metrics: str | None = None, alpha: float | None = None, tolerances: Sequence[str] = (), allow: Sequence[str] = ()
+) -> Rules:
+    """Return the rules that options ask for (see `gate_command`). Without a level and a tolerance the level is 0.05.
+
+    Raises:
+        InputError: an option is out of range or names what there is not.
+    """
+    limits: dict[str, float] = {}
+    for text in tolerances:
         name, _, number = text.rpartition("=")
         try:
             value = float(number)
@@ -68,41 +88,62 @@ def make_rules(options) -> Rules:
             value = -1.0
         if not 0 <= value <= 1 or text.startswith("="):
             raise InputError(f"--tolerance {text!a} given, needed is a share from 0 to 1 (0.01 is a point), NAME=SHARE")
-        if name in tolerances:
+        if name in limits:
             raise InputError(f"--tolerance {text!a} given, there is one for {name or 'all metrics'} already: give one")
-        tolerances[name] = value
-    alpha = options.alpha if options.alpha is not None or tolerances else ALPHA
-    if alpha is not None and not 0 < alpha < 1:
-        raise InputError(f"--alpha {alpha} given, a significance level lies between 0 and 1")
-    metrics = tuple(dict.fromkeys(name.strip() for name in (options.metrics or "").split(",") if name.strip()))
-    if options.metrics is not None and not metrics:
-        raise InputError(f"--metrics {options.metrics!a} given, it names no metric")
-    allow = tuple(name.strip() for text in options.allow for name in text.split(","))
-    strange = [name for name in allow if name not in ALLOWABLE]
+        limits[name] = value
+    level = alpha if alpha is not None or limits else ALPHA
+    if level is not None and not 0 < level < 1:
+        raise InputError(f"--alpha {level} given, a significance level lies between 0 and 1")
+    named = tuple(dict.fromkeys(name.strip() for name in (metrics or "").split(",") if name.strip()))
+    if metrics is not None and not named:
+        raise InputError(f"--metrics {metrics!a} given, it names no metric")
+    allowed = tuple(name.strip() for text in allow for name in text.split(","))
+    strange = [name for name in allowed if name not in ALLOWABLE]
     if strange:
         raise InputError(f"--allow {strange[0]!a} given, what may differ is {', '.join(ALLOWABLE)}")
-    return Rules(alpha, tolerances, metrics, allow)
+    return Rules(level, limits, named, allowed)
 
 
-def _check_paths(options) -> None:
-    for option in ("baseline", "current", "json"):
-        if getattr(options, option) == "":  # a variable that is not set, say; as a path it is the working directory
-            setattr(options, option, None)
-            raise InputError(f"--{option} '' given, needed is the name of a file")
-    target = Path(options.json).resolve() if options.json else None
-    if target in (Path(options.baseline).resolve(), Path(options.current).resolve()):
-        name, options.json = options.json, None
-        raise InputError(f"--json {name} is the file that is compared: give another name")
+def _json_target(json: str | None, sides: Sequence[str]) -> Path | None:
+    """Where to write the JSON: not over a file that is compared."""
+    if json == "":  # a variable that is not set, say; as a path it is the working directory
+        raise InputError("--json '' given, needed is the name of a file")
+    if json is None:
+        return None
+    target, compared = Path(json).resolve(), [Path(side).resolve() for side in sides if side]
+    inside = target.name.startswith(("results", "samples", "scores")) and not set(compared).isdisjoint(target.parents)
+    if target in compared or (inside and target.exists()):
+        raise InputError(f"--json {json} is the file that is compared: give another name")
+    return Path(json)
 
 
-def gate(baseline: Path, current: Path, rules: Rules, notes: list[str] | None = None) -> list[Comparison]:
-    """Compare every run of the baseline with its counterpart.
+def outcome_of(baseline: str, current: str, rules: Rules) -> Outcome:
+    """Return what a gate says of two files or folders; why they are not comparable is an outcome too."""
+    notes: list[str] = []
+    try:
+        before = _read("baseline", baseline)
+        notes += before.notes
+        now = _read("current", current)
+        notes += now.notes
+        pairs, unpaired = paired_runs(before.runs, now.runs)
+        notes += unpaired
+        comparisons = compare_all(pairs, rules)
+    except InputError as error:
+        return Outcome(NOT_COMPARABLE, str(error), rules=rules, notes=notes)
+    except Exception as error:  # Python's own exit status of a crash is 1, which here means "regressed"
+        traceback.print_exc()
+        reason = f"the comparison itself failed ({error!r:.200}): this is a defect of the gate"
+        return Outcome(NOT_COMPARABLE, reason, rules=rules, notes=notes)
+    failed = any(test.outcome == "regressed" for comparison in comparisons for test in comparison.tests)
+    return Outcome(REGRESSED if failed else PASSED, None, comparisons, rules, notes)
+
+
+def compare_all(pairs: Sequence[tuple[Run, Run]], rules: Rules) -> list[Comparison]:
+    """Compare every run of a baseline with its counterpart, as one family of tests.
 
     Raises:
         InputError: what is compared differs in what must be equal, or no drop could ever fail.
     """
-    notes = notes if notes is not None else []
-    pairs = paired_runs(_read(baseline, notes), _read(current, notes), notes)
     comparisons = [compare(before, now, rules) for before, now in pairs]
     tests = [test for comparison in comparisons for test in comparison.tests]
     unknown = sorted(name for name in rules.tolerances if name and name not in {test.metric for test in tests})
@@ -111,32 +152,30 @@ def gate(baseline: Path, current: Path, rules: Rules, notes: list[str] | None = 
             f"--tolerance names {unknown[0]}, which is not compared ({', '.join({t.metric for t in tests})})"
         )
     decide(tests, rules)
-    _refuse_blind(comparisons, rules, len(tests))
-    return comparisons
+    return _without_blind(comparisons, rules, len(tests))
 
 
-def _read(path: Path, notes: list[str]) -> list[Run]:
-    try:
-        found = path.exists()
-    except OSError:  # such as a name that is too long
-        found = False
-    if not found:
-        raise InputError(
-            f"{path!s:.200} does not exist: give a baseline file, or results of lm_eval with --log_samples"
-        )
-    return read_baseline(path) if path.is_file() and is_baseline(path) else read_runs([path], notes)
+def _read(option: str, name: str) -> Runs:
+    if not name:
+        raise InputError(f"--{option} '' given, needed is the name of a file")
+    if not os.path.exists(name):  # which is false for a name that is too long; Path.exists raises
+        raise InputError(f"{name:.200} does not exist: give a baseline file, or results of lm_eval with --log_samples")
+    path = Path(name)
+    return Runs(read_baseline(path), []) if path.is_file() and is_baseline(path) else read_runs([path])
 
 
-def paired_runs(baseline: Sequence[Run], current: Sequence[Run], notes: list[str]) -> list[tuple[Run, Run]]:
-    """One run each is a pair, whatever model and strategy; of several, those of one task and strategy are."""
+def paired_runs(baseline: Sequence[Run], current: Sequence[Run]) -> tuple[list[tuple[Run, Run]], list[str]]:
+    """Return pairs of runs, and a note on each current run that has no counterpart.
+
+    One run each is a pair, whatever model and strategy; of several, those of one task and strategy are.
+    """
     if len(baseline) == len(current) == 1:
-        return [(baseline[0], current[0])]
+        return [(baseline[0], current[0])], []
     pairs = [(before, _counterpart(before, current)) for before in baseline]
     taken = [id(now) for _, now in pairs]
     if len(set(taken)) != len(taken):
         raise InputError(f"{baseline[0].path} has several runs for one of {current[0].path}: give one run each")
-    notes.extend(f"{_said(now)} ({now.path}) is not in the baseline." for now in current if id(now) not in taken)
-    return pairs
+    return pairs, [f"{_said(now)} ({now.path}) is not in the baseline." for now in current if id(now) not in taken]
 
 
 def _counterpart(before: Run, current: Sequence[Run]) -> Run:
@@ -172,8 +211,8 @@ def compare(before: Run, now: Run, rules: Rules) -> Comparison:
     for run in (before, now):
         require_samples(run)
     notes = _check_comparable(before, now, rules.allow)
-    place = {question.id: number for number, question in enumerate(now.questions)}
-    order = np.array([place[question.id] for question in before.questions])
+    index = {question.id: number for number, question in enumerate(now.questions)}
+    order = np.array([index[question.id] for question in before.questions])
     names = rules.metrics or default_metrics(before, now)
     tests = [test_metric(name, before, now, order, rules) for name in names]
     return Comparison(before, now, tests, notes)
@@ -244,18 +283,19 @@ def _told_differences(before: Run, now: Run) -> list[str]:
     return notes
 
 
-def _refuse_blind(comparisons: Sequence[Comparison], rules: Rules, count: int) -> None:
-    """A test that no drop could fail is told; a gate in which all are like this is refused."""
-    seeing, told = 0, ""
+def _without_blind(comparisons: Sequence[Comparison], rules: Rules, count: int) -> list[Comparison]:
+    """The comparisons, with a note on each test that no drop could fail; a gate that has no other test is refused."""
+    noted, can_fail, blind = [], 0, []
     for comparison in comparisons:
-        for test in comparison.tests:
-            reason = why_blind(test, rules, count, len(comparison.baseline.questions))
-            if reason:
-                told = f"{test.metric} cannot fail: {reason}"
-                comparison.notes.append(told)
-            seeing += not reason and (rules.alpha is not None or test.tolerance is not None)
-    if not seeing:
+        reasons = [why_blind(test, rules, count, len(comparison.baseline.questions)) for test in comparison.tests]
+        told = [f"{t.metric} cannot fail: {why}" for t, why in zip(comparison.tests, reasons, strict=True) if why]
+        limited = [rules.alpha is not None or test.tolerance is not None for test in comparison.tests]
+        can_fail += sum(has_limit and not why for has_limit, why in zip(limited, reasons, strict=True))
+        noted.append(replace(comparison, notes=comparison.notes + told))
+        blind += told
+    if not can_fail:
         raise InputError(
-            f"{comparisons[0].baseline.path}: {told}, so this gate would pass whatever happens: compare more "
+            f"{comparisons[0].baseline.path}: {blind[-1]}, so this gate would pass whatever happens: compare more "
             "questions, or give a (smaller) --tolerance without --alpha"
         )
+    return noted

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -61,14 +61,14 @@ class Test:
         return self.change if self.metric in LOWER_IS_BETTER else -self.change
 
 
-@dataclass
+@dataclass(frozen=True)
 class Comparison:
     """A pair of runs on the same questions."""
 
     baseline: Run
     current: Run
     tests: list[Test]
-    notes: list[str] = field(default_factory=list)
+    notes: list[str]
 
 
 def default_metrics(before: Run, now: Run) -> tuple[str, ...]:
@@ -111,7 +111,7 @@ def _known(values: np.ndarray, run: Run, metric: str) -> np.ndarray:
 
 
 def test_metric(metric: str, before: Run, now: Run, order: np.ndarray, rules: Rules) -> Test:
-    """Test a drop of one metric; `order` is each baseline question's place in the current run."""
+    """Test a drop of one metric; `order` is each baseline question's index in the current run."""
     old, new = metric_values(before, metric), metric_values(now, metric)[order]
     good_old, good_new = (1 - old, 1 - new) if metric in LOWER_IS_BETTER else (old, new)  # higher is better
     found = paired_bootstrap(good_new, good_old, RESAMPLES, alternative="less")

@@ -1,6 +1,6 @@
 """What a gate says: a table for people, JSON for machines, annotations and a summary for GitHub Actions.
 
-Names in it come from files that others wrote, and pass through lines.py, so that none begins a workflow command.
+Names in it come from files that others wrote, and pass through `one_line`, so that none begins a workflow command.
 """
 
 from __future__ import annotations
@@ -9,54 +9,62 @@ import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from sprint_lmeval.files import write_whole
 from sprint_lmeval.gate.metric_tests import Comparison, Rules, Test
+from sprint_lmeval.runs.run import Run
 from sprint_lmeval.runs.safe_text import aligned, one_line, p_text
 
+PASSED, REGRESSED, NOT_COMPARABLE = 0, 1, 2
 OUTCOMES = ("passed", "regressed", "not comparable")
 HEADINGS = ("metric", "baseline", "current", "change", "95 % interval", "worse", "better", "p", "outcome")
 MAX_NAMED = 10  # questions that a text names; JSON holds all
 MAX_SUMMARY = 1 << 20  # bytes that GitHub takes of a step's summary
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """What a gate came to: its exit status, why nothing could be compared, or else the comparisons under the rules."""
+
+    status: int
+    reason: str | None = None
+    comparisons: Sequence[Comparison] = ()
+    rules: Rules | None = None
+    notes: Sequence[str] = ()
+
+
 def publish(
-    options,
-    status: int,
-    reason: str | None,
-    comparisons: Sequence[Comparison],
-    rules: Rules | None,
-    notes: Sequence[str],
-    environment: Mapping[str, str] = os.environ,
+    outcome: Outcome, json_file: Path | None, github: bool, environment: Mapping[str, str] = os.environ
 ) -> None:
     """Write everything that was asked for.
 
     Raises:
         InputError: the JSON file cannot be written.
     """
-    print(as_text(status, comparisons, rules, notes), end="")
-    if reason is not None:
-        print(f"error: {one_line(reason)}", file=sys.stderr)
-    if options.github or environment.get("GITHUB_ACTIONS") == "true":
-        print("".join(f"{line}\n" for line in annotations(status, reason, comparisons)), end="")
-        _append_summary(environment.get("GITHUB_STEP_SUMMARY"), status, reason, comparisons, rules, notes)
-    if options.json:
-        content = as_json(status, reason, comparisons, rules, notes)
-        write_whole(Path(options.json), json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    print(as_text(outcome), end="")
+    if outcome.reason is not None:
+        print(f"error: {one_line(outcome.reason)}", file=sys.stderr)
+    if github or environment.get("GITHUB_ACTIONS") == "true":
+        print("".join(f"{line}\n" for line in annotations(outcome)), end="")
+        _append_summary(environment.get("GITHUB_STEP_SUMMARY"), outcome)
+    if json_file is not None:
+        write_whole(json_file, json.dumps(as_json(outcome), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 # ---- for people ----
 
 
-def as_text(status: int, comparisons: Sequence[Comparison], rules: Rules | None, notes: Sequence[str]) -> str:
+def as_text(outcome: Outcome) -> str:
     """Return the tables of all pairs, one after the other."""
-    lines = [f"gate: {OUTCOMES[status]}" + (f" ({_ruled(rules)})" if rules else "")]
-    for comparison in comparisons:
+    rules = outcome.rules
+    lines = [f"gate: {OUTCOMES[outcome.status]}" + (f" ({_ruled(rules)})" if rules else "")]
+    for comparison in outcome.comparisons:
         lines += ["", *_heading(comparison), *aligned([HEADINGS, *map(_cells, comparison.tests)])]
         lines += [f"note: {one_line(note)}" for note in comparison.notes]
         lines += [_named(test) for test in comparison.tests if test.outcome == "regressed"]
-    return "\n".join([*lines, *(f"note: {one_line(note)}" for note in notes)]) + "\n"
+    return "\n".join([*lines, *(f"note: {one_line(note)}" for note in outcome.notes)]) + "\n"
 
 
 def _ruled(rules: Rules) -> str:
@@ -88,18 +96,16 @@ def _named(test: Test) -> str:
 # ---- for machines ----
 
 
-def as_json(
-    status: int, reason: str | None, comparisons: Sequence[Comparison], rules: Rules | None, notes: Sequence[str]
-) -> dict:
+def as_json(outcome: Outcome) -> dict:
     """Return everything as JSON: rates and differences are shares from 0 to 1."""
     return {
         "version": 1,
-        "outcome": OUTCOMES[status].replace(" ", "_"),
-        "exit_status": status,
-        "reason": reason,
-        "alpha": rules and rules.alpha,
+        "outcome": OUTCOMES[outcome.status].replace(" ", "_"),
+        "exit_status": outcome.status,
+        "reason": outcome.reason,
+        "alpha": outcome.rules and outcome.rules.alpha,
         "correction": "holm",
-        "notes": list(notes),
+        "notes": list(outcome.notes),
         "comparisons": [
             {
                 "task": c.current.task,
@@ -110,12 +116,12 @@ def as_json(
                 "notes": c.notes,
                 "metrics": [_test_json(test) for test in c.tests],
             }
-            for c in comparisons
+            for c in outcome.comparisons
         ],
     }
 
 
-def _described(run) -> dict:
+def _described(run: Run) -> dict:
     return {"path": str(run.path), "model": run.model_label, "strategy": run.strategy_label}
 
 
@@ -127,18 +133,18 @@ def _test_json(test: Test) -> dict:
 # ---- for GitHub Actions ----
 
 
-def annotations(status: int, reason: str | None, comparisons: Sequence[Comparison]) -> list[str]:
+def annotations(outcome: Outcome) -> list[str]:
     """Return workflow commands: an error for what fails the gate, a warning for what got worse and does not."""
-    if reason is not None:
-        return [_command("error", "gate: not comparable", reason)]
+    if outcome.reason is not None:
+        return [_command("error", "gate: not comparable", outcome.reason)]
     lines = []
-    for comparison in comparisons:
+    for comparison in outcome.comparisons:
         for test in comparison.tests:
             if test.drop > 0 and test.outcome != "passed":
                 level = "error" if test.outcome == "regressed" else "warning"
-                metric, old, new, change, *_, p, outcome = _cells(test)
+                metric, old, new, change, *_, p, _ = _cells(test)
                 said = f"{comparison.current.task}: {metric} {old} -> {new} ({change} points, p = {p})"
-                lines.append(_command(level, f"gate: {outcome}", said))
+                lines.append(_command(level, f"gate: {test.outcome}", said))
         lines += [_command("warning", "gate", note) for note in comparison.notes if "cannot fail" in note]
     return lines
 
@@ -150,14 +156,14 @@ def _command(level: str, title: str, message: str) -> str:
     return f"::{level} title={title}::{one_line(data)}"
 
 
-def _append_summary(path: str | None, status: int, reason, comparisons, rules, notes) -> None:
+def _append_summary(path: str | None, outcome: Outcome) -> None:
     """The table on the page of the workflow's run; it is no reason to fail."""
     if not path:
         return
-    text = as_text(status, comparisons, rules, notes) + (f"error: {one_line(reason)}\n" if reason else "")
+    text = as_text(outcome) + (f"error: {one_line(outcome.reason)}\n" if outcome.reason else "")
     fenced = "```text\n" + text.replace("`", "'") + "```\n"
     try:
         with open(path, "a", encoding="utf-8", errors="replace") as stream:
-            stream.write(fenced if len(fenced.encode()) < MAX_SUMMARY else f"gate: {OUTCOMES[status]}\n")
+            stream.write(fenced if len(fenced.encode()) < MAX_SUMMARY else f"gate: {OUTCOMES[outcome.status]}\n")
     except OSError as error:
         print(f"note: no summary was written ({error.strerror})", file=sys.stderr)

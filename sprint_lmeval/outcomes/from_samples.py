@@ -6,26 +6,23 @@ Out: the fields of an `OutcomeMatrix`, whose facts come from the results.
 
 from __future__ import annotations
 
-import json
 import logging
-import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 
-from sprint_lmeval.answers.verdicts import NOT_RUN, UNKNOWN, VERDICTS, Verdict
+from sprint_lmeval.answers.verdicts import NOT_RUN, UNKNOWN
 from sprint_lmeval.candidates import MAX_CANDIDATES, Candidate
 from sprint_lmeval.errors import InputError
+from sprint_lmeval.files import read_json
 from sprint_lmeval.outcomes.question import Question, question_hash
 from sprint_lmeval.runs.facts import run_facts
+from sprint_lmeval.runs.result_files import MAX_RESULTS, SAMPLES, results_beside
+from sprint_lmeval.runs.samples import response_lists, sample_lines
 
 log = logging.getLogger(f"lm_eval.{__name__}")
-MAX_LINE = 256 << 20  # bytes of one question's row: its N responses are in it
-MAX_RESULTS = 256 << 20
-MAX_ROWS = 1_000_000
-LISTS = ("candidates", "verdicts")
-NAME = re.compile(r"samples_(?P<task>.+)_(?P<date>\d{4}-\d\d-\d\dT[\d.-]+)\.jsonl")
+LISTS = ("candidates", "verdicts", "truncated_rows", "new_tokens")
 
 
 def fields_of_samples(path: Path) -> dict:
@@ -35,14 +32,14 @@ def fields_of_samples(path: Path) -> dict:
         InputError: the files are not those of one run of a `*_passn` task by `hf-pruned-bon`.
     """
     samples = _samples_file(path)
-    given = list(_rows(samples))
+    given = [_row(sample, where) for where, _, sample in sample_lines(samples)]
     rows = _distinct_rows(given, samples)
     return _fields(rows, _facts(samples, len(given), "+".join(sorted({row["question"].split for row in rows}))))
 
 
 def fields_of_rows(samples: Iterable[dict], facts: dict) -> dict:
     """As `fields_of_samples`, from the sample rows of a run in this process."""
-    rows = (_row(sample, f"sample {number}") for number, sample in enumerate(samples))
+    rows = [_row(sample, f"sample {number}") for number, sample in enumerate(samples)]
     return _fields(_distinct_rows(rows, "the run"), facts)
 
 
@@ -51,12 +48,10 @@ def _fields(rows: list[dict], facts: dict) -> dict:
     shape = (len(rows), len(candidates))
     cells = {"verdicts": np.full(shape, NOT_RUN, np.int8), "truncated": np.full(shape, UNKNOWN, np.int8)}
     cells["new_tokens"] = np.full(shape, UNKNOWN, np.int32)
-    places = {candidate: place for place, candidate in enumerate(candidates)}
-    codes = {verdict.value: code for code, verdict in enumerate(VERDICTS)}
+    column_of = {candidate: column for column, candidate in enumerate(candidates)}
     for number, row in enumerate(rows):
-        columns = [places[c] for c in row["candidates"]]
-        cells["verdicts"][number, columns] = [codes[v] for v in row["verdicts"]]
-        for name, key in (("truncated", "truncated_rows"), ("new_tokens", "new_tokens")):
+        columns = [column_of[candidate] for candidate in row["candidates"]]
+        for name, key in (("verdicts", "verdicts"), ("truncated", "truncated_rows"), ("new_tokens", "new_tokens")):
             if row[key] is not None:
                 cells[name][number, columns] = row[key]
     parsed = tuple(Candidate.parse(name) for name in candidates)
@@ -66,7 +61,7 @@ def _fields(rows: list[dict], facts: dict) -> dict:
 def _samples_file(path: Path) -> Path:
     if not path.exists():
         raise InputError(f"{path} does not exist: give the output folder of a run with --log_samples")
-    found = [path] if path.is_file() else sorted(path.rglob("samples*.jsonl"))
+    found = sorted(path.rglob("samples*.jsonl")) if path.is_dir() else [path]
     if not found:
         raise InputError(f"{path} holds no samples_*.jsonl: run lm_eval with --log_samples and --output_path")
     if len(found) > 1:
@@ -75,69 +70,33 @@ def _samples_file(path: Path) -> Path:
     return found[0]
 
 
-def _rows(path: Path) -> Iterator[dict]:
-    with path.open("rb") as stream:
-        for number in range(1, MAX_ROWS + 1):
-            line = stream.readline(MAX_LINE)
-            if not line:
-                return
-            where = f"{path}, line {number}"
-            try:
-                yield _row(json.loads(line), where)
-            except (ValueError, RecursionError) as error:
-                raise error if isinstance(error, InputError) else _not_json(where, error) from None
-    raise InputError(f"{path} has more than {MAX_ROWS:,} lines")
-
-
-def _not_json(where: str, error: Exception) -> InputError:
-    return InputError(f"{where}: not JSON ({' '.join(str(error).split())[:100]}), the file is damaged or cut short")
-
-
-def _row(sample: dict, where: str) -> dict:
+def _row(sample: object, where: str) -> dict:
     """What the matrix keeps of one line: the question and the lists of N."""
     doc = sample.get("doc") if isinstance(sample, dict) else None
     if not isinstance(doc, dict) or not isinstance(doc.get("question"), str) or not isinstance(doc.get("id"), str):
         raise InputError(f"{where}: no document with id and question, so not a sample of a *_passn task")
-    if not all(isinstance(sample.get(key), list) for key in LISTS):
+    if not all(isinstance(sample.get(key), list) for key in ("candidates", "verdicts")):
         raise InputError(f"{where}: no lists of candidates and verdicts; runs of hf-pruned-bon have them")
-    kept = {key: sample[key] for key in LISTS}
-    kept |= {key: sample.get(key) for key in ("truncated_rows", "new_tokens")}
-    _check_lists(kept, where)
+    lists = response_lists(sample, where)
+    kept = {name: lists[name] for name in LISTS}
     kept["candidates"] = [_notation(name, where) for name in kept["candidates"]]
     kept = _once(kept, where, exchangeable="unbiased_pass@1" in sample)
     kept["doc_id"] = sample["doc_id"] if type(sample.get("doc_id")) is int else 0
-    text = doc["question"]
-    level = doc.get("level") if type(doc.get("level")) is int else 0
-    kept["question"] = Question(
-        doc["id"], question_hash(text), text, str(doc.get("subject") or ""), level, str(doc.get("split") or "")
-    )
-    _check_question(kept["question"], where)
-    return kept
+    return kept | {"question": _question(doc, where)}
 
 
-def _check_question(question: Question, where: str) -> None:
+def _question(doc: dict, where: str) -> Question:
+    text, level = doc["question"], doc.get("level")
+    subject, split = str(doc.get("subject") or ""), str(doc.get("split") or "")
+    question = Question(doc["id"], question_hash(text), text, subject, level if type(level) is int else 0, split)
     try:
         question.check()
     except InputError as error:
         raise InputError(f"{where}: {error}") from None
+    return question
 
 
-def _check_lists(kept: dict, where: str) -> None:
-    lengths = {len(value) for value in kept.values() if isinstance(value, list)}
-    if len(lengths) != 1 or not 0 < max(lengths) <= MAX_CANDIDATES:
-        raise InputError(f"{where}: its lists have {sorted(lengths)} entries; they must be as long as each other")
-    allowed = {
-        "verdicts": lambda v: isinstance(v, str) and v in Verdict.__members__,
-        "truncated_rows": lambda v: isinstance(v, bool),
-        "new_tokens": lambda v: type(v) is int and 0 <= v < 2**31,
-    }
-    for key, fits in allowed.items():
-        wrong = next((value for value in kept[key] or () if not fits(value)), None)
-        if kept[key] is not None and (not isinstance(kept[key], list) or wrong is not None):
-            raise InputError(f"{where}: {wrong!r} stands among its {key}, so the file was not written by a run")
-
-
-def _notation(name: object, where: str) -> str:
+def _notation(name: str, where: str) -> str:
     try:
         return str(Candidate.parse(name))
     except ValueError as error:
@@ -147,18 +106,18 @@ def _notation(name: object, where: str) -> str:
 def _once(kept: dict, where: str, exchangeable: bool) -> dict:
     """Every candidate of the row once: `base` stands N times for one response, samples cannot be told apart."""
     seen: dict[str, int] = {}
-    for place, name in enumerate(kept["candidates"]):
-        first = seen.setdefault(name, place)
-        same = all(values is None or values[first] == values[place] for values in kept.values())
+    for index, name in enumerate(kept["candidates"]):
+        first = seen.setdefault(name, index)
+        same = all(values is None or values[first] == values[index] for values in kept.values())
         if exchangeable or not same:
             raise InputError(
                 f"{where}: candidate {name} has several responses (strategy=sample), and a matrix has one for each "
                 "candidate: use a run of greedy candidates"
             )
-    return {key: values and [values[place] for place in seen.values()] for key, values in kept.items()}
+    return {key: values and [values[index] for index in seen.values()] for key, values in kept.items()}
 
 
-def _distinct_rows(given: Iterable[dict], path: object) -> list[dict]:
+def _distinct_rows(given: list[dict], path: object) -> list[dict]:
     """Rows in order of document, every question once; problems that a data set holds twice are told."""
     rows, ids, hashes = [], set(), set()
     for row in given:
@@ -186,16 +145,14 @@ def _columns(rows: list[dict]) -> list[str]:
 
 def _facts(samples: Path, count: int, split: str) -> dict:
     """What the results beside the samples say of the run; without them the task's name."""
-    named = NAME.fullmatch(samples.name)
-    path = samples.with_name(f"results_{named['date']}.json" if named else "results.json")
+    named = SAMPLES.fullmatch(samples.name)
     task = named["task"] if named else None
-    if not path.is_file():
-        log.warning("%s is not there: the matrix does not know its model and settings", path)
+    path = results_beside(samples)
+    if path is None:
+        log.warning("%s: no results_*.json beside it, so the matrix does not know its model and settings", samples)
         return {"task": task, "split": split, "source": "samples"}
-    if path.stat().st_size > MAX_RESULTS:
-        raise InputError(f"{path} has {path.stat().st_size:,} bytes, at most {MAX_RESULTS:,} are read")
+    results = read_json(path, MAX_RESULTS, "results")
     try:
-        results = json.loads(path.read_bytes())
         task = task or next(iter(results["configs"]))
         _check_count(samples, count, (results.get("n-samples") or {}).get(task) or {})
         return {**run_facts(results, task), "split": split, "source": "samples"}

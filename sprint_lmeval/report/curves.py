@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from sprint_lmeval.report.figures import line_style, new_figure, shortened
-from sprint_lmeval.runs.rates import curve, pass_at_k, tokens_spent
+from sprint_lmeval.runs.rates import curve, pass_rate, tokens_spent
 from sprint_lmeval.runs.run import Run
 from sprint_lmeval.runs.statistics import paired_bootstrap
 
@@ -40,7 +40,7 @@ def curve_of(run: Run, n: int) -> Curve:
     """Return the curve of a run up to N, as far as it has responses."""
     label = shortened(run.strategy_label)
     if run.samples is None:
-        rates = takewhile(lambda rate: rate is not None, (pass_at_k(run, k) for k in range(1, n + 1)))
+        rates = takewhile(lambda rate: rate is not None, (pass_rate(run, k) for k in range(1, n + 1)))
         return Curve(label, np.array(list(rates)), None, None, None, run.flat)
     values = curve(run, n)
     zero = np.zeros(len(values))

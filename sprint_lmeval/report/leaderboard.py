@@ -14,12 +14,12 @@ from pathlib import Path
 
 import numpy as np
 
-from sprint_lmeval.runs.comparable import Group
+from sprint_lmeval.runs.comparable import ComparableRuns
 from sprint_lmeval.runs.facts import MAX_NAME
 from sprint_lmeval.runs.rates import (
-    pass_at_k,
     pass_error,
     pass_of_questions,
+    pass_rate,
     seconds,
     tokens_per_answer,
     tokens_spent,
@@ -33,7 +33,9 @@ SHOWN = (1, 4, 8, 16)
 QUESTION_BLIND = ("top", "cover")
 
 
-def leaderboard(groups: Sequence[Group], scores: dict[tuple[Path, str], RunScores] | None = None) -> list[dict]:
+def leaderboard(
+    groups: Sequence[ComparableRuns], scores: dict[tuple[Path, str], RunScores] | None = None
+) -> list[dict]:
     """Return one row for each run, best first within its group.
 
     Keys: group (number from 1), task, model, strategy, questions, n, pass (k -> Pass@k), stderr (k -> its
@@ -52,9 +54,9 @@ def leaderboard(groups: Sequence[Group], scores: dict[tuple[Path, str], RunScore
     return rows
 
 
-def _row(number: int, group: Group, run: Run, scores: RunScores | None) -> dict:
+def _row(number: int, group: ComparableRuns, run: Run, scores: RunScores | None) -> dict:
     shown = sorted({*SHOWN, group.common_n})
-    rates = {k: pass_at_k(run, k) for k in shown}
+    rates = {k: pass_rate(run, k) for k in shown}
     spent = tokens_spent(run, run.n)
     return {
         "group": number,

@@ -9,7 +9,7 @@ from pathlib import Path
 from sprint_lmeval.outcomes.matrix import OutcomeMatrix
 from sprint_lmeval.report.heads import HeadTable, heads_markdown
 from sprint_lmeval.report.leaderboard import about_methods, headline, is_best_baseline, method_label
-from sprint_lmeval.runs.comparable import Group, group_label
+from sprint_lmeval.runs.comparable import ComparableRuns, group_label
 from sprint_lmeval.runs.safe_text import number_of, p_value, percent, plain, points, table_text
 
 MARK = "<!-- made by sprint-lmeval report -->"
@@ -29,7 +29,7 @@ class Report:
         curves: figure of each group by its number: (title, file without its ending); `heads`: those of matrices.
     """
 
-    groups: list[Group]
+    groups: list[ComparableRuns]
     rows: list[dict]
     matrices: list[OutcomeMatrix]
     tables: list[HeadTable]
@@ -113,7 +113,7 @@ def _explained(rows: Sequence[dict]) -> str:
     return text
 
 
-def _about(group: Group, rows: Sequence[dict]) -> str:
+def _about(group: ComparableRuns, rows: Sequence[dict]) -> str:
     counts = sorted({row["questions"] for row in rows if row["questions"]})
     text = f"{' or '.join(f'{count:,}' for count in counts) or 'an unknown number of'} questions; "
     text += f"compared at N = {group.common_n}."

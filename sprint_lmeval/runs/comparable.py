@@ -18,7 +18,7 @@ REMEDY = "report them apart, or add --separate, which gives them tables of their
 
 
 @dataclass
-class Group:
+class ComparableRuns:
     """Runs of one task that may be compared; `differs` says from which other group by what, "" of a task's first."""
 
     task: str
@@ -51,13 +51,13 @@ class Group:
         return ""
 
 
-def comparable_groups(runs: Sequence[Run], separate: bool = False) -> list[Group]:
+def comparable_groups(runs: Sequence[Run], separate: bool = False) -> list[ComparableRuns]:
     """Return the runs in groups, one for each task; with `separate` a task may have several.
 
     Raises:
         InputError: two runs of a task differ in what must be equal, and `separate` was not given.
     """
-    groups: dict[str, list[Group]] = {}
+    groups: dict[str, list[ComparableRuns]] = {}
     for run in strategies_apart(told_apart(runs)):
         of_task = groups.setdefault(run.task, [])
         differences = [group.difference(run) for group in of_task]
@@ -66,13 +66,13 @@ def comparable_groups(runs: Sequence[Run], separate: bool = False) -> list[Group
             continue
         if of_task and not separate:
             raise InputError(f"{differences[0]}: {REMEDY}")
-        group = Group(run.task, differs=differences[0] if differences else "")
+        group = ComparableRuns(run.task, differs=differences[0] if differences else "")
         group.add(run)
         of_task.append(group)
     return [group for task in sorted(groups) for group in groups[task]]
 
 
-def group_label(groups: Sequence[Group], number: int) -> str:
+def group_label(groups: Sequence[ComparableRuns], number: int) -> str:
     """Return the task of a group, with the group's number (from 1) where a task has several."""
     task = groups[number - 1].task
     several = sum(group.task == task for group in groups) > 1

@@ -11,23 +11,12 @@ from pathlib import Path
 from sprint_lmeval.candidates import MAX_CANDIDATES
 from sprint_lmeval.errors import InputError
 from sprint_lmeval.names import MODEL_ARGUMENTS, PAPER_MODEL
+from sprint_lmeval.runs.model_arguments import model_arguments
 
-HOW_IT_RUNS = (
-    "batch_size",
-    "max_batch_size",
-    "device",
-    "device_map",
-    "parallelize",
-    "trust_remote_code",
-    "add_bos_token",
-)
-HOW_IT_RUNS += (
-    "gpu_memory_utilization",
-    "tensor_parallel_size",
-    "data_parallel_size",
-    "max_model_len",
-    "enforce_eager",
-)
+HOW_IT_RUNS = ("batch_size", "max_batch_size", "device", "device_map", "parallelize", "trust_remote_code")
+HOW_IT_RUNS += ("add_bos_token", "gpu_memory_utilization", "tensor_parallel_size", "data_parallel_size")
+HOW_IT_RUNS += ("max_model_len", "enforce_eager")
+PRIVATE = ("pretrained", "token", "hf_token", "cache_dir", "store")  # model arguments: places and secrets
 RATES = ("pass@", "unbiased_pass@", "mean@", "maj@", "no_answer", "truncated", "grader_failed")
 MAX_NAME = 200
 
@@ -40,8 +29,8 @@ def is_results(value: object) -> bool:
     return all(isinstance(part, dict) and all(isinstance(v, dict) for v in part.values()) for part in parts)
 
 
-def passn_tasks(results: dict, file: Path, told: list[str]) -> list[str]:
-    """Names of the tasks that asked for N responses and judged them with our metrics.
+def passn_tasks(results: dict, file: Path) -> tuple[list[str], list[str]]:
+    """Return the names of the tasks that asked for N responses and judged them with our metrics; a note on the others.
 
     Raises:
         InputError: there is none.
@@ -55,9 +44,7 @@ def passn_tasks(results: dict, file: Path, told: list[str]) -> list[str]:
             f"{file} holds no *_passn task with its rates (it holds {named[:300] or 'no task'}): the report is of "
             "tasks that judge N responses"
         )
-    if others:
-        told.append(f"{file}: {named[:300]} left out, which are not *_passn tasks.")
-    return ours
+    return ours, [f"{file}: {named[:300]} left out, which are not *_passn tasks."] if others else []
 
 
 def _written(of_task: dict) -> dict[str, object]:
@@ -78,8 +65,8 @@ def facts_of_run(results: dict, task: str, file: Path) -> dict:
     """Return the facts of one task of a run.
 
     `settings` are what must be equal between runs (new tokens, stop strings); `sampling` (temperature, top_k, top_p;
-    None where greedy) belongs to the strategy. `plain`: another model of the harness than ours. `asked`:
-    which documents.
+    None where greedy) belongs to the strategy. `plain` says that the model is one of the harness's own; `asked` is a
+    digest of the documents that were chosen, None where all were.
 
     Raises:
         InputError: the file has not the shape of a results file.
@@ -95,19 +82,10 @@ def facts_of_run(results: dict, task: str, file: Path) -> dict:
 def _facts(results: dict, task: str) -> dict:
     config, of_task = results["config"], results["configs"][task]
     sprint = config.get("sprint") or {}
-    arguments = model_arguments(config)
+    arguments = model_arguments(config.get("model_args"))
     generation = (sprint.get("generation") or [None])[0] or _plain_generation(of_task.get("generation_kwargs") or {})
     n = of_task.get("repeats")
-    metrics = metrics_of(results["results"][task])
-    written = _written(results["results"][task])
-    unusable = next((name for name in ("pass@1", f"pass@{n}") if name in written and name not in metrics), None)
-    if unusable:
-        raise InputError(f"task {task!a:.80} has {unusable} {written[unusable]!a:.40}, a rate is a number from 0 to 1")
-    if type(n) is not int or not 1 <= n <= MAX_CANDIDATES or f"pass@{n}" not in metrics:
-        raise InputError(f"task {task!a:.80} has repeats {n!a:.40} and no pass@N of it")
-    wrong = next((name for name, value in metrics.items() if name.startswith(RATES) and not 0 <= value <= 1), None)
-    if wrong:
-        raise InputError(f"task {task!a:.80} has {wrong} {metrics[wrong]:g}, a rate is from 0 to 1")
+    metrics = _checked_rates(results["results"][task], task, n)
     counts = (results.get("n-samples") or {}).get(task) or {}
     plain = "strategy" not in sprint
     sampling = None if generation["greedy"] else {s: generation[k] for k, s in _SAMPLING.items() if generation.get(k)}
@@ -145,6 +123,19 @@ def _facts(results: dict, task: str) -> dict:
     }
 
 
+def _checked_rates(of_task: dict, task: str, n: object) -> dict[str, float]:
+    metrics, written = metrics_of(of_task), _written(of_task)
+    unusable = next((name for name in ("pass@1", f"pass@{n}") if name in written and name not in metrics), None)
+    if unusable:
+        raise InputError(f"task {task!a:.80} has {unusable} {written[unusable]!a:.40}, a rate is a number from 0 to 1")
+    if type(n) is not int or not 1 <= n <= MAX_CANDIDATES or f"pass@{n}" not in metrics:
+        raise InputError(f"task {task!a:.80} has repeats {n!a:.40} and no pass@N of it")
+    wrong = next((name for name, value in metrics.items() if name.startswith(RATES) and not 0 <= value <= 1), None)
+    if wrong:
+        raise InputError(f"task {task!a:.80} has {wrong} {metrics[wrong]:g}, a rate is from 0 to 1")
+    return metrics
+
+
 _SAMPLING = {"temperature": "T", "top_k": "top_k", "top_p": "top_p"}
 
 
@@ -176,22 +167,13 @@ def _seed(sprint: dict, config: dict, sampling: dict | None) -> int | None:
     return seed if type(seed) is int else None
 
 
-def model_arguments(config: dict) -> dict:
-    """`--model_args` as a mapping, whether the results hold text or a mapping."""
-    given = config.get("model_args")
-    if isinstance(given, str):
-        pairs = (part.partition("=") for part in given.split(",") if "=" in part)
-        return {name.strip(): value.strip() for name, _, value in pairs}
-    return dict(given) if isinstance(given, dict) else {}
-
-
 def model_label(results: dict, facts: dict) -> tuple[str, str]:
     """Return the model (hub id or the folder's name), and its label: with everything that alters its answers.
 
     Places and secrets among the arguments (store, cache, token) stay out.
     """
     config = results["config"]
-    arguments = model_arguments(config)
+    arguments = model_arguments(config.get("model_args"))
     given = model_name(arguments.get("pretrained"))
     if not isinstance(given, str):
         given = PAPER_MODEL if not facts["plain"] else results.get("model_name")
@@ -240,19 +222,11 @@ def _digest(value: object) -> str | None:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
-PRIVATE = ("pretrained", "token", "hf_token", "cache_dir", "store")  # model arguments: places and secrets
-
-
 def run_facts(results: dict, task: str) -> dict:
     """Return the facts of a matrix from a harness run's results."""
     config, of_task = results["config"], results["configs"][task]
     sprint = config.get("sprint") or {}
-    arguments = config.get("model_args")
-    if isinstance(arguments, str):
-        from lm_eval.utils import simple_parse_args_string
-
-        arguments = simple_parse_args_string(arguments)
-    arguments = dict(arguments or {})
+    arguments = model_arguments(config.get("model_args"))
     of_sprint = ("fingerprint", "architecture", "heads_per_layer", "altered", "chat_template", "prompt_form")
     kept = {name: sprint.get(name) for name in of_sprint}
     return {

@@ -11,7 +11,7 @@ from sprint_lmeval.runs.samples import chances
 NO_ANSWER = [verdict.value for verdict in VERDICTS].index("no_answer")
 
 
-def pass_at_k(run: Run, k: int) -> float | None:
+def pass_rate(run: Run, k: int) -> float | None:
     """Return Pass@k; of independent samples the unbiased estimate; None where the run has fewer responses."""
     k = min(k, run.n) if run.flat else k
     if k > run.n:
@@ -32,7 +32,7 @@ def pass_of_questions(run: Run, k: int) -> np.ndarray | None:
     if run.samples is None or k > run.n:
         return None
     if run.exchangeable:
-        return chances(run.n, k)[run.correct.sum(1)]
+        return chances(run.n, run.correct.sum(1), k)
     return run.correct[:, :k].any(1).astype(float)
 
 

@@ -2,20 +2,20 @@
 
 In: results files, folders that are searched for them, or samples files. Out: `Run`s in the order of their files. Reads
 runs of `hf-pruned-bon` and of any other model of the harness (`hf`, `vllm`) on the `*_passn` tasks. Everything is
-untrusted: a file that was named and cannot be used is an InputError; one that was found in a folder is left out and
-told (`notes`), and so are twins.
+untrusted: a file that was named and cannot be used is an InputError; one that was found in a folder is left out, and so
+are twins, each with a note.
 """
 
 from __future__ import annotations
 
 import json
-import logging
 import math
 import os
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -23,10 +23,8 @@ from sprint_lmeval.errors import InputError
 from sprint_lmeval.runs.facts import facts_of_run, model_label, passn_tasks
 from sprint_lmeval.runs.result_files import named_paths, read_results, results_files
 from sprint_lmeval.runs.safe_text import number_of
-from sprint_lmeval.runs.samples import CORRECT, Question, Samples, Shared, read_samples
+from sprint_lmeval.runs.samples import CORRECT, Document, Samples, Shared, read_samples
 
-__all__ = ["Question", "Run", "check_against_results", "read_runs"]
-log = logging.getLogger(f"lm_eval.{__name__}")
 DATED = re.compile(r".*_(?P<date>\d{4}-\d\d-\d\dT[\d.-]+)\.json")
 
 
@@ -62,7 +60,7 @@ class Run:
         return self.samples and self.samples.path
 
     @property
-    def questions(self) -> tuple[Question, ...]:
+    def questions(self) -> tuple[Document, ...]:
         return self.samples.questions if self.samples else ()
 
     @property
@@ -120,68 +118,73 @@ class Run:
         return name + (f" ({', '.join(details)})" if details else "")
 
 
-def read_runs(
-    paths: Iterable[str | os.PathLike], notes: list[str] | None = None, may_be_none: bool = False
-) -> list[Run]:
-    """Return the runs of result files and folders.
+class Runs(NamedTuple):
+    """What was read: the runs, and one sentence for everything that was found and left out."""
+
+    runs: list[Run]
+    notes: list[str]
+
+
+def read_runs(paths: Iterable[str | os.PathLike], may_be_none: bool = False) -> Runs:
+    """Return the runs of result files and folders, with notes on what was left out.
 
     Args:
         paths: results_*.json, samples_*.jsonl with their results beside them, or folders, which are searched.
-        notes: takes one sentence for everything that was found and left out; None: they are logged.
-        may_be_none: an empty list is a result too.
+        may_be_none: no run at all is a result too.
 
     Raises:
         InputError: a path is empty or does not exist, a named file cannot be used, or nothing is left.
     """
-    told: list[str] = []
-    shared, runs, foreign = Shared(), [], []
     given = named_paths(paths)
-    for file, named in results_files(given, told):
-        found = _runs_of_file(file, named, told, shared)
-        runs += found or []
-        foreign += [str(file)] if found is None else []
+    files, notes = results_files(given)
+    shared, runs, foreign = Shared(), [], []
+    for file, named in files:
+        found = _runs_of_file(file, named, shared)
+        if found is None:
+            foreign.append(str(file))
+        else:
+            runs += found.runs
+            notes += found.notes
     if foreign:
         some = ", ".join(foreign[:3]) + (f", ... ({len(foreign)} JSON files in all)" if len(foreign) > 3 else "")
-        told.append(f"{some}: no results of lm_eval, left out.")
-    runs = _without_twins(runs, told)
-    if not runs and not may_be_none:
+        notes.append(f"{some}: no results of lm_eval, left out.")
+    kept, of_twins = _without_twins(runs)
+    notes += of_twins
+    if not kept and not may_be_none:
         where = ", ".join(map(str, given[:3])) + (", ..." if len(given) > 3 else "")
-        reason = f" ({number_of(len(told), 'file', 'files')} left out; the first: {told[0]})" if told else ""
+        reason = f" ({number_of(len(notes), 'file', 'files')} left out; the first: {notes[0]})" if notes else ""
         raise InputError(
             f"{where or 'nothing'} given, no results of a *_passn task there{reason}: give what lm_eval wrote to its "
             "--output_path"
         )
-    if notes is None:
-        for sentence in told:
-            log.warning("%s", sentence)
-    else:
-        notes.extend(told)
-    return runs
+    return Runs(kept, notes)
 
 
-def _runs_of_file(file: Path, named: bool, told: list[str], shared: Shared) -> list[Run] | None:
+def _runs_of_file(file: Path, named: bool, shared: Shared) -> Runs | None:
     """The runs of a file; None where it is another program's."""
     try:
         results = read_results(file, must_be=named or file.name.startswith("results"))
         if results is None:
             return None
-        return [_run(file, results, task, named, told, shared) for task in passn_tasks(results, file, told)]
+        tasks, notes = passn_tasks(results, file)
+        found = [_run(file, results, task, named, shared) for task in tasks]
     except InputError as error:
         if named:
             raise
-        told.append(f"{error}; left out.")
-        return []
+        return Runs([], [f"{error}; left out."])
+    return Runs([run for run, _ in found], notes + [note for _, note in found if note])
 
 
-def _run(file: Path, results: dict, task: str, named: bool, told: list[str], shared: Shared) -> Run:
+def _run(file: Path, results: dict, task: str, named: bool, shared: Shared) -> tuple[Run, str]:
+    """One task's run, and a note where its samples cannot be used, else ""."""
     facts = facts_of_run(results, task, file)
-    samples = None
+    samples, note = None, ""
     try:
         samples = _samples(file, task, facts, shared)
     except InputError as error:
         if named:
             raise
-        told.append(f"{error}; its run is shown by its results only.")
+        note = f"{error}; its run is shown by its results only."
     model, label = model_label(results, facts)
     run = Run(
         path=file,
@@ -198,14 +201,14 @@ def _run(file: Path, results: dict, task: str, named: bool, told: list[str], sha
     )
     if samples is not None:
         check_against_results(run)
-    return run
+    return run, note
 
 
 def _samples(file: Path, task: str, facts: dict, shared: Shared) -> Samples | None:
     dated = DATED.fullmatch(file.name)
-    alone = file.with_name("samples.jsonl") if file.name == "results.json" else None
-    path = file.with_name(f"samples_{task}_{dated['date']}.jsonl") if dated else alone
-    if path is None or not path.is_file():
+    alone = "samples.jsonl" if file.name == "results.json" else None
+    name = f"samples_{task}_{dated['date']}.jsonl" if dated else alone
+    if name is None or "/" in name or not os.path.exists(path := file.parent / name):
         return None
     samples = read_samples(path, shared)
     count, expected = len(samples.questions), facts["questions"]
@@ -228,24 +231,25 @@ def check_against_results(run: Run) -> None:
             )
 
 
-def _without_twins(runs: list[Run], told: list[str]) -> list[Run]:
+def _without_twins(runs: list[Run]) -> Runs:
     """Of runs that are the same in everything one; of reruns with other results the newest."""
     kept: dict[str, list[Run]] = {}
+    notes = []
     for run in runs:
         like = kept.setdefault(_identity(run), [])
-        place = next((i for i, other in enumerate(like) if _same_documents(run, other)), None)
-        if place is None:
+        index = next((i for i, other in enumerate(like) if _same_documents(run, other)), None)
+        if index is None:
             like.append(run)
             continue
-        twin = like[place]
+        twin = like[index]
         same = twin.metrics == run.metrics
         newer = (run.facts["date"] or 0) > (twin.facts["date"] or 0)
         better = run.samples and not twin.samples if same else newer
-        like[place], other = (run, twin) if better else (twin, run)
+        like[index], other = (run, twin) if better else (twin, run)
         how = "the same run as" if same else "an older run, with other results, of the model, task and strategy of"
-        told.append(f"{other.path} ({other.task}) is {how} {like[place].path}; left out.")
-    order = {id(run): place for place, run in enumerate(runs)}
-    return sorted((run for like in kept.values() for run in like), key=lambda run: order[id(run)])
+        notes.append(f"{other.path} ({other.task}) is {how} {like[index].path}; left out.")
+    left = {id(run) for like in kept.values() for run in like}
+    return Runs([run for run in runs if id(run) in left], notes)
 
 
 def _same_documents(run: Run, other: Run) -> bool:

@@ -1,6 +1,7 @@
-"""What `sprint-lmeval score` left beside the samples: which answer each method chose, and how alike the answers are.
+"""The scores_*.json beside a run's samples: which answer each method chose, and how alike the answers are.
 
-In: the scores_*.json beside a run's samples_*.jsonl. Out: shares by method. A file of other samples is refused.
+`sprint-lmeval score` writes it: choices in, their accuracy and paired differences out. A report reads it: shares by
+method. Scores of other samples are refused where they are read, and replaced where they are written.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from sprint_lmeval.errors import InputError
-from sprint_lmeval.files import write_whole
+from sprint_lmeval.files import open_regular, read_json, write_whole
 from sprint_lmeval.runs.facts import MAX_NAME
 from sprint_lmeval.runs.run import Run
 from sprint_lmeval.runs.statistics import mcnemar, paired_bootstrap
@@ -27,8 +28,8 @@ VERSION = 1
 
 @dataclass(frozen=True)
 class RunScores:
-    """Of one run: method -> accuracy and its share of Pass@N; redundancy figures by name; and, of the methods that
-    look at probabilities, the unpruned model under which all candidates were scored."""
+    """Of one run: method -> accuracy and its share of Pass@N, redundancy by name, method -> the unpruned model under
+    which it scored all candidates, for the methods that look at probabilities."""
 
     methods: dict[str, dict[str, float | None]]
     redundancy: dict[str, float]
@@ -47,27 +48,28 @@ def read_scores(run: Run) -> RunScores | None:
         InputError: the file is not whole, or is of other samples.
     """
     path = scores_path(run.samples_path) if run.samples_path else None
-    if path is None or not path.is_file():
+    if path is None or not path.exists():
         return None
-    if path.stat().st_size > MAX_SCORES:
-        raise InputError(f"{path} has {path.stat().st_size:,} bytes, scores of at most {MAX_SCORES:,} are read")
-    try:
-        found = json.loads(path.read_bytes())
-    except (ValueError, RecursionError):
-        raise InputError(f"{path} is not JSON: it is damaged, or was not written to its end") from None
-    if not isinstance(found, dict) or found.get("version") != VERSION or not isinstance(found.get("methods"), dict):
+    found = read_json(path, MAX_SCORES, "scores")
+    if not _is_scores(found):
         raise InputError(f"{path} has no scores of version {VERSION}: make it anew with sprint-lmeval score")
-    _check_samples(path, found, run)
+    if not _is_of(found, _digest(run.samples_path)):
+        raise InputError(f"{path} is not of the samples beside it: make it anew with sprint-lmeval score")
     methods = _methods(found["methods"], path)
     return RunScores(methods, _numbers(found.get("redundancy") or {}), _scored_under(found["methods"]))
 
 
-def _check_samples(path: Path, found: dict, run: Run) -> None:
-    of = found.get("samples")
-    expected = of.get("sha256") if isinstance(of, dict) else None
-    with run.samples_path.open("rb") as stream:
-        if expected != hashlib.file_digest(stream, "sha256").hexdigest():
-            raise InputError(f"{path} is not of the samples beside it: make it anew with sprint-lmeval score")
+def _is_scores(found: object) -> bool:
+    return isinstance(found, dict) and found.get("version") == VERSION and isinstance(found.get("methods"), dict)
+
+
+def _is_of(found: dict, digest: str) -> bool:
+    return isinstance(found.get("samples"), dict) and found["samples"].get("sha256") == digest
+
+
+def _digest(samples: Path) -> str:
+    with open_regular(samples) as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _methods(methods: dict, path: Path) -> dict[str, dict[str, float | None]]:
@@ -93,17 +95,41 @@ def _numbers(values: object) -> dict[str, float]:
     return {str(k)[:60]: float(v) for k, v in pairs if type(v) in (int, float) and math.isfinite(v)}
 
 
+# ---- writing ----
+
+
 @dataclass(frozen=True)
-class Choice:
-    """What one method chose of one run: places of responses in the strategy's order, None without any answer."""
+class MethodChoice:
+    """What one method chose of one run: indices of responses in the strategy's order, None without any answer."""
 
     method: str
     chosen: list[int | None]
     settings: dict
 
 
-def method_entry(run: Run, choice: Choice) -> dict:
-    """Return what the file keeps of one method."""
+def write_scores(run: Run, choices: Sequence[MethodChoice], redundancy: dict[str, float]) -> tuple[Path, dict]:
+    """Write the file, with the methods that it had before; returns its path and content.
+
+    Raises:
+        InputError: something else is there, or it cannot be written.
+    """
+    path, digest = scores_path(run.samples_path), _digest(run.samples_path)
+    by_name = {choice.method: choice for choice in (*_earlier(path, digest, run), *choices)}
+    content = {
+        "version": VERSION,
+        "samples": {"name": run.samples_path.name, "sha256": digest},
+        "task": run.task,
+        "n": run.n,
+        "questions": [question.id for question in run.questions],
+        "methods": {name: _entry(run, choice) for name, choice in by_name.items()},
+        "redundancy": redundancy,
+    }
+    write_whole(path, _compact(content))
+    return path, content
+
+
+def _entry(run: Run, choice: MethodChoice) -> dict:
+    """What the file keeps of one method."""
     correct = np.array([p is not None and bool(run.correct[q, p]) for q, p in enumerate(choice.chosen)])
     first, solvable = run.correct[:, 0], run.correct.any(1)
     gain = paired_bootstrap(correct, first)
@@ -121,51 +147,27 @@ def method_entry(run: Run, choice: Choice) -> dict:
     }
 
 
-def write_scores(run: Run, choices: Sequence[Choice], redundancy: dict[str, float]) -> tuple[Path, dict]:
-    """Write the file, with the methods that it had before; returns its path and content.
-
-    Raises:
-        InputError: something else is there, or it cannot be written.
-    """
-    path = scores_path(run.samples_path)
-    with run.samples_path.open("rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    by_name = {choice.method: choice for choice in (*_earlier(path, digest, run), *choices)}
-    content = {
-        "version": VERSION,
-        "samples": {"name": run.samples_path.name, "sha256": digest},
-        "task": run.task,
-        "n": run.n,
-        "questions": [question.id for question in run.questions],
-        "methods": {name: method_entry(run, choice) for name, choice in by_name.items()},
-        "redundancy": redundancy,
-    }
-    write_whole(path, _compact(content))
-    return path, content
-
-
-def _earlier(path: Path, digest: str, run: Run) -> list[Choice]:
+def _earlier(path: Path, digest: str, run: Run) -> list[MethodChoice]:
     """What is in the file already, where it is of the same samples."""
     if not path.exists():
         return []
     try:
-        found = json.loads(path.read_bytes()) if path.stat().st_size <= MAX_SCORES else None
-    except (ValueError, RecursionError, OSError):  # OSError: such as a folder
-        raise InputError(f"{path} is there and is no file of scores: move it away") from None
-    if not isinstance(found, dict) or found.get("version") != VERSION or not isinstance(found.get("methods"), dict):
+        found = read_json(path, MAX_SCORES, "scores")
+    except InputError:
+        found = None
+    if not _is_scores(found):
         raise InputError(f"{path} is there and is no file of scores: move it away")
-    same = isinstance(found.get("samples"), dict) and found["samples"].get("sha256") == digest
-    return [_kept(path, run, *pair) for pair in found["methods"].items()] if same else []
+    return [_kept(path, run, *pair) for pair in found["methods"].items()] if _is_of(found, digest) else []
 
 
-def _kept(path: Path, run: Run, method: str, entry: object) -> Choice:
+def _kept(path: Path, run: Run, method: str, entry: object) -> MethodChoice:
     """What was chosen earlier; everything else is computed anew from it."""
     entry = entry if isinstance(entry, dict) else {}
     chosen, settings = entry.get("chosen"), entry.get("settings")
     fits = isinstance(chosen, list) and len(chosen) == len(run.questions) and isinstance(settings, dict)
     if not fits or not all(p is None or (type(p) is int and 0 <= p < run.n) for p in chosen) or len(method) > 60:
         raise InputError(f"{path}: method {method!a:.60} is not as sprint-lmeval score writes it, move the file away")
-    return Choice(method, chosen, {str(k): str(v) for k, v in settings.items()})
+    return MethodChoice(method, chosen, {str(k): str(v) for k, v in settings.items()})
 
 
 def _compact(content: dict) -> str:

@@ -35,13 +35,13 @@ def mcnemar(a: np.ndarray, b: np.ndarray, alternative: str = "two-sided") -> flo
         b: bool [questions], likewise for the second.
         alternative: "two-sided", or "less": a is right less often than b.
     """
-    from scipy.special import bdtr
+    from scipy.stats import binomtest
 
     a, b = _pair(a, b, alternative, bool)
     only_a, only_b = int((a & ~b).sum()), int((b & ~a).sum())
-    if alternative == "less":
-        return float(bdtr(only_a, only_a + only_b, 0.5)) if only_a + only_b else 1.0
-    return min(1.0, 2 * float(bdtr(min(only_a, only_b), only_a + only_b, 0.5))) if only_a + only_b else 1.0
+    if not only_a + only_b:
+        return 1.0
+    return float(binomtest(only_a, only_a + only_b, alternative=alternative).pvalue)
 
 
 def paired_bootstrap(

@@ -15,7 +15,8 @@ import numpy as np
 from sprint_lmeval.checkpoints.pretrained import default_device, fetch_config, resolve_pretrained
 from sprint_lmeval.errors import InputError, cause
 from sprint_lmeval.names import MODEL_ARGUMENTS
-from sprint_lmeval.scoring.stored import Asked
+from sprint_lmeval.runs.model_arguments import model_arguments
+from sprint_lmeval.scoring.stored import StoredResponses
 
 log = logging.getLogger(f"lm_eval.{__name__}")
 MAX_LOGITS = 1 << 27  # numbers of one batch's logits [rows, time, vocabulary]
@@ -36,12 +37,8 @@ class BaseModel:
 
     def __init__(self, model_args: str, device: str | None = None) -> None:
         from lm_eval.models.huggingface import HFLM
-        from lm_eval.utils import simple_parse_args_string
 
-        try:
-            arguments = simple_parse_args_string(model_args)
-        except (ValueError, IndexError):
-            raise InputError(f"--model_args {model_args!a:.200} given, needed is NAME=VALUE,NAME=VALUE") from None
+        arguments = model_arguments(model_args)
         self.name = str(arguments.get("pretrained") or "")
         if not self.name:
             raise InputError("rpc needs the model whose probabilities count: give --model_args pretrained=MODEL")
@@ -60,7 +57,7 @@ class BaseModel:
             said = cause(error, 300)
             raise InputError(f"--model_args {model_args} given, the model could not be loaded ({said})") from None
 
-    def log_probabilities(self, questions: Sequence[Asked]) -> list[np.ndarray]:
+    def log_probabilities(self, questions: Sequence[StoredResponses]) -> list[np.ndarray]:
         """Return for each question the log-probability and the number of tokens of each response, [n, 2].
 
         nan and 0 for an empty response, which has no token to be scored.

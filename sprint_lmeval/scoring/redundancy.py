@@ -13,21 +13,21 @@ from itertools import combinations
 
 import numpy as np
 
-from sprint_lmeval.scoring.votes import Groups
+from sprint_lmeval.scoring.votes import AnswerClasses
 
 MAX_TEXT = 20_000  # characters of a response whose words are compared
 MAX_TEXTS = 32  # different texts of a question whose pairs are compared
 WORD = re.compile(r"\w+|[^\w\s]")
 
 
-def redundancy(groups: Sequence[Groups], texts: Sequence[Sequence[str]] | None) -> dict[str, float]:
+def redundancy(classes: Sequence[AnswerClasses], texts: Sequence[Sequence[str]] | None) -> dict[str, float]:
     """Return means over questions.
 
     Args:
-        groups: classes of equal answers, [questions][n].
+        classes: of equal answers, [questions][n].
         texts: the responses, [questions][n]; None where they were not kept, and what needs them is then absent.
     """
-    answers = [[g for g in row if g is not None] for row in groups]
+    answers = [[one for one in row if one is not None] for row in classes]
     found = {"distinct_answers": float(np.mean([len(set(row)) for row in answers]))}
     found |= _mean("pairs_with_equal_answers", [_equal_pairs(row) for row in answers])
     if texts is not None:

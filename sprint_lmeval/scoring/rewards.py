@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from sprint_lmeval.errors import InputError, cause
-from sprint_lmeval.scoring.stored import Asked
+from sprint_lmeval.scoring.stored import StoredResponses
 
 log = logging.getLogger(f"lm_eval.{__name__}")
 ROWS = 16
@@ -78,7 +78,7 @@ class RewardModel:
         known = getattr(self.model.config, "max_position_embeddings", None) or MAX_TOKENS
         return min(known, self.tokenizer.model_max_length, MAX_TOKENS)
 
-    def rewards(self, questions: Sequence[Asked]) -> list[np.ndarray]:
+    def rewards(self, questions: Sequence[StoredResponses]) -> list[np.ndarray]:
         """Return for each question the reward of each response, [n]."""
         pairs = list(dict.fromkeys((q.question, response) for q in questions for response in q.responses))
         encoded = sorted(((pair, self._tokens(pair)) for pair in pairs), key=lambda one: -len(one[1]["input_ids"]))

@@ -1,6 +1,6 @@
 """`sprint-lmeval score`: which of N stored answers to give, by votes, probabilities or a reward model.
 
-In: runs with samples. Out: a file of scores beside each run's samples (score_files.py) and a table. Nothing is
+In: runs with samples. Out: a file of scores beside each run's samples (runs/scores.py) and a table. Nothing is
 generated. A choice is right if the verdict of the chosen response is; what N answers could give at best is Pass@N.
 """
 
@@ -13,124 +13,136 @@ import numpy as np
 from sprint_lmeval.errors import InputError
 from sprint_lmeval.runs.run import Run, read_runs, require_samples
 from sprint_lmeval.runs.safe_text import aligned, one_line, p_text
-from sprint_lmeval.runs.scores import Choice, write_scores
+from sprint_lmeval.runs.scores import MethodChoice, write_scores
 from sprint_lmeval.scoring.redundancy import redundancy
 from sprint_lmeval.scoring.rpc import different, path_probabilities, shares, without_improbable
-from sprint_lmeval.scoring.stored import answer_classes, asked, texts_of
-from sprint_lmeval.scoring.votes import Groups, best, score_weights, vote
+from sprint_lmeval.scoring.stored import answer_classes, stored_responses, texts_of
+from sprint_lmeval.scoring.votes import AnswerClasses, best, score_weights, vote
 
 WAYS = ("majority", "selector", "rpc", "reward")
 INVERSE = "inverse perplexity"
 HEADINGS = ("method", "accuracy", "of Pass@N", "over first", "95 % interval", "p")
 
 
-def score_command(options) -> str:
-    """Run `sprint-lmeval score`; returns what is shown."""
-    ways = _ways(options)
-    notes: list[str] = []
-    runs = read_runs(options.results, notes)
+def score_command(
+    results: Sequence[str],
+    ways: str,
+    model_args: str | None = None,
+    reward_model: str | None = None,
+    device: str | None = None,
+    trust_remote_code: bool = False,
+) -> str:
+    """Run `sprint-lmeval score`; returns what is shown.
+
+    Args:
+        results: files and folders of the harness.
+        ways: names of `WAYS` with commas.
+        model_args: of the unpruned model, for `rpc`.
+        reward_model: folder or hub id, for `reward`.
+        device: of torch, for both.
+        trust_remote_code: whether code of the reward model is run.
+    """
+    chosen = _checked(ways, model_args, reward_model, device, trust_remote_code)
+    runs, notes = read_runs(results)
     if len(runs) == 1:
         require_samples(runs[0], notes)
-    models = _models(ways, options)
-    shown = [score_run(run, ways, models, notes if len(runs) > 1 else None) for run in runs]
-    found = [table for table in shown if table]
-    if not found:
+    models = _models(chosen, model_args, reward_model, device, trust_remote_code)
+    tables = []
+    for run in runs:
+        table, left_out = score_run(run, chosen, models, partly=len(runs) > 1)
+        tables += [table] if table else []
+        notes += left_out
+    if not tables:
         raise InputError(f"none of {len(runs)} runs could be scored; the first: {notes[-1]}")
-    return "\n\n".join(found) + "".join(f"\nnote: {one_line(note)}" for note in notes)
+    return "\n\n".join(tables) + "".join(f"\nnote: {one_line(note)}" for note in notes)
 
 
-def _ways(options) -> list[str]:
-    ways = list(dict.fromkeys(name.strip() for name in options.ways.split(",")))
-    strange = [name for name in ways if name not in WAYS]
+def _checked(ways: str, model_args, reward_model, device, trust_remote_code) -> list[str]:
+    """The names among the ways, once the options fit them."""
+    named = list(dict.fromkeys(name.strip() for name in ways.split(",")))
+    strange = [name for name in named if name not in WAYS]
     if strange:
         raise InputError(f"--with {strange[0]!a} given, allowed are {', '.join(WAYS)} (several with commas)")
-    for way, needed, option in (
-        ("rpc", options.model_args, "--model_args"),
-        ("reward", options.reward_model, "--reward-model"),
-    ):
-        if way in ways and not needed:
+    for way, needed, option in (("rpc", model_args, "--model_args"), ("reward", reward_model, "--reward-model")):
+        if way in named and not needed:
             raise InputError(f"--with {way} given, it needs a model: add {option}")
-        if way not in ways and needed:
+        if way not in named and needed:
             raise InputError(f"{option} given, which is for --with {way}")
-    if options.device and not {"rpc", "reward"} & set(ways):
+    if device and not {"rpc", "reward"} & set(named):
         raise InputError("--device given, which is for --with rpc and --with reward")
-    if options.trust_remote_code and "reward" not in ways:
+    if trust_remote_code and "reward" not in named:
         raise InputError(
             "--trust-remote-code given, which is for --with reward (rpc: --model_args trust_remote_code=True)"
         )
-    return ways
+    return named
 
 
-def _models(ways: Sequence[str], options) -> dict[str, object]:
+def _models(ways: Sequence[str], model_args, reward_model, device, trust_remote_code) -> dict[str, object]:
     """What has weights, loaded once for all runs."""
     models: dict[str, object] = {}
     if "rpc" in ways:
         from sprint_lmeval.scoring.likelihoods import BaseModel
 
-        models["rpc"] = BaseModel(options.model_args, options.device)
+        models["rpc"] = BaseModel(model_args, device)
     if "reward" in ways:
         from sprint_lmeval.scoring.rewards import RewardModel
 
-        models["reward"] = RewardModel(options.reward_model, options.device, options.trust_remote_code)
+        models["reward"] = RewardModel(reward_model, device, trust_remote_code)
     return models
 
 
-def score_run(run: Run, ways: Sequence[str], models: dict[str, object], left_out: list[str] | None = None) -> str:
-    """Score one run, write its file, return its table; "" where nothing could be chosen.
+def score_run(run: Run, ways: Sequence[str], models: dict[str, object], partly: bool = False) -> tuple[str, list[str]]:
+    """Score one run and write its file; returns its table, "" where nothing could be chosen, and notes.
 
     Args:
         run: with samples.
         ways: of choosing.
         models: what they need.
-        left_out: takes a sentence for every way that the run does not hold the data for; None: that is an error.
+        partly: a way that the run does not hold the data for is left out, with a note; else that is an error.
     """
-    choices: list[Choice] = []
+    choices: list[MethodChoice] = []
+    notes: list[str] = []
     try:
-        groups = answer_classes(run)
-        choices.append(Choice("first", [0] * len(groups), {}))
-        for way in ways:
-            choices += _chosen(way, run, groups, models.get(way), left_out)
+        classes = answer_classes(run)
     except InputError as error:
-        if left_out is None:
+        if not partly:
             raise
-        left_out.append(f"{error}; left out.")
-    if len(choices) < 2:
-        return ""
-    path, content = write_scores(run, choices, redundancy(groups, texts_of(run)))
-    return _table(run, content) + f"\n{one_line(path)}"
-
-
-def _chosen(way: str, run: Run, groups: Sequence[Groups], model: object, left_out: list[str] | None) -> list[Choice]:
-    try:
-        return CHOOSERS[way](run, groups, model)
-    except InputError as error:
-        if left_out is None:
-            raise
-        left_out.append(f"{error}; left out.")
-        return []
+        return "", [f"{error}; left out."]
+    for way in ways:
+        try:
+            choices += CHOOSERS[way](run, classes, models.get(way))
+        except InputError as error:
+            if not partly:
+                raise
+            notes.append(f"{error}; left out.")
+    if not choices:
+        return "", notes
+    first = MethodChoice("first", [0] * len(classes), {})
+    path, content = write_scores(run, [first, *choices], redundancy(classes, texts_of(run)))
+    return _table(run, content) + f"\n{one_line(path)}", notes
 
 
 # ---- ways of choosing ----
 
 
-def _majority(run: Run, groups: Sequence[Groups], _: object) -> list[Choice]:
-    return [Choice("majority", [vote(row) for row in groups], {})]
+def _majority(run: Run, classes: Sequence[AnswerClasses], _: object) -> list[MethodChoice]:
+    return [MethodChoice("majority", [vote(row) for row in classes], {})]
 
 
-def _selector(run: Run, groups: Sequence[Groups], _: object) -> list[Choice]:
+def _selector(run: Run, classes: Sequence[AnswerClasses], _: object) -> list[MethodChoice]:
     if run.scores is None:
         raise InputError(
             f"{run.samples_path} holds no scores of a selector (strategy {one_line(run.strategy)}): --with selector is "
             "for runs with selector="
         )
     weights, how = score_weights(run.scores)
-    chosen = [vote(row, w) for row, w in zip(groups, weights, strict=True)]
-    return [Choice("selector", chosen, {"weight": how, "selector": run.selector})]
+    chosen = [vote(row, w) for row, w in zip(classes, weights, strict=True)]
+    return [MethodChoice("selector", chosen, {"weight": how, "selector": run.selector})]
 
 
-def _rpc(run: Run, groups: Sequence[Groups], model) -> list[Choice]:
+def _rpc(run: Run, classes: Sequence[AnswerClasses], model) -> list[MethodChoice]:
     """What the unpruned model finds probable: the best of N, votes by whole paths, perplexity consistency, and RPC."""
-    rows = asked(run)
+    rows = stored_responses(run)
     found = model.log_probabilities(rows)
     with np.errstate(all="ignore"):
         means = [row[:, 0] / row[:, 1] for row in found]  # of a token; nan for an empty response
@@ -147,22 +159,24 @@ def _rpc(run: Run, groups: Sequence[Groups], model) -> list[Choice]:
         ),
     }
     settings = {"scored_under": model.name, "pruned_heads": "none: this one unpruned model scores all candidates"}
-    most = [best(row, values) for row, values in zip(groups, means, strict=True)]
-    choices = [Choice("least perplexity", most, settings)]
+    most = [best(row, values) for row, values in zip(classes, means, strict=True)]
+    choices = [MethodChoice("least perplexity", most, settings)]
     for name, (what, weights) in by_name.items():
-        chosen = [vote(row, w) for row, w in zip(groups, weights, strict=True)]
-        choices.append(Choice(name, chosen, {**settings, "weight": what}))
+        chosen = [vote(row, w) for row, w in zip(classes, weights, strict=True)]
+        choices.append(MethodChoice(name, chosen, {**settings, "weight": what}))
     return choices
 
 
-def _reward(run: Run, groups: Sequence[Groups], model) -> list[Choice]:
+def _reward(run: Run, classes: Sequence[AnswerClasses], model) -> list[MethodChoice]:
     """The response with the highest reward, and a vote weighted by the reward as a chance."""
-    found = model.rewards(asked(run))
+    found = model.rewards(stored_responses(run))
     settings = {"reward_model": model.name}
     weights = [1 / (1 + np.exp(-np.clip(values, -500, 500))) for values in found]
     return [
-        Choice("reward best of N", [best(row, values) for row, values in zip(groups, found, strict=True)], settings),
-        Choice("reward vote", [vote(row, w) for row, w in zip(groups, weights, strict=True)], settings),
+        MethodChoice(
+            "reward best of N", [best(row, values) for row, values in zip(classes, found, strict=True)], settings
+        ),
+        MethodChoice("reward vote", [vote(row, w) for row, w in zip(classes, weights, strict=True)], settings),
     ]
 
 

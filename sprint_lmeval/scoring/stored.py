@@ -6,21 +6,19 @@ in the file, so that no gold is needed), prompts and texts. The file is untruste
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 
 from sprint_lmeval.answers.verdicts import KINDS, VERDICTS, Verdict, group_answers
 from sprint_lmeval.errors import InputError
 from sprint_lmeval.runs.result_files import read_results
 from sprint_lmeval.runs.run import Run, require_samples
-from sprint_lmeval.runs.samples import MAX_LINE
 
 MAX_PROMPT = 4 << 20  # characters
 NO_ANSWER = VERDICTS.index(Verdict.no_answer)
 
 
 @dataclass(frozen=True)
-class Asked:
+class StoredResponses:
     """One question as the model saw it: prompt, the raw question, and N responses."""
 
     prompt: str
@@ -64,28 +62,23 @@ def texts_of(run: Run) -> list[list[str]] | None:
     return None if None in texts else texts
 
 
-def asked(run: Run) -> list[Asked]:
+def stored_responses(run: Run) -> list[StoredResponses]:
     """Return prompts and responses of every question.
 
     Raises:
         InputError: the file holds none.
     """
-    rows = []
-    with run.samples_path.open("rb") as stream:
-        for number, place in enumerate(run.samples.places):
-            stream.seek(place)
-            rows.append(_asked(run, number, json.loads(stream.readline(MAX_LINE))))
-    return rows
+    return [_of_question(run, number) for number in range(len(run.questions))]
 
 
-def _asked(run: Run, number: int, row: dict) -> Asked:
+def _of_question(run: Run, number: int) -> StoredResponses:
     where = f"{run.samples_path}, question {run.questions[number].id}"
     responses = run.responses(number)
     if responses is None:
         raise InputError(f"{where}: its responses were not kept, and this way of choosing reads them")
-    arguments = row.get("arguments")
+    arguments = run.samples.row(number).get("arguments")
     first = arguments.get("gen_args_0") if isinstance(arguments, dict) else None
     prompt = first.get("arg_0") if isinstance(first, dict) else None
     if not isinstance(prompt, str) or not 0 < len(prompt) <= MAX_PROMPT:
         raise InputError(f"{where}: no prompt of at most {MAX_PROMPT:,} characters, and this way of choosing reads it")
-    return Asked(prompt, run.questions[number].text, responses)
+    return StoredResponses(prompt, run.questions[number].text, responses)

@@ -9,35 +9,35 @@ from collections.abc import Sequence
 
 import numpy as np
 
-Groups = Sequence[int | None]  # of each response the class of its answer, None without one
+AnswerClasses = Sequence[int | None]  # of each response the class of its answer, None without one
 
 
-def class_totals(groups: Groups, weights: Sequence[float]) -> dict[int, float]:
+def class_totals(classes: AnswerClasses, weights: Sequence[float]) -> dict[int, float]:
     """Return the sum of weights of each class, in order of appearance; a weight that is not finite counts nothing."""
     totals: dict[int, float] = {}
-    for group, weight in zip(groups, weights, strict=True):
-        if group is not None:
-            totals[group] = totals.get(group, 0.0) + (float(weight) if np.isfinite(weight) else 0.0)
+    for one, weight in zip(classes, weights, strict=True):
+        if one is not None:
+            totals[one] = totals.get(one, 0.0) + (float(weight) if np.isfinite(weight) else 0.0)
     return totals
 
 
-def vote(groups: Groups, weights: Sequence[float] | None = None) -> int | None:
-    """Return the place of the first response of the class with the largest sum of weights; None without any answer.
+def vote(classes: AnswerClasses, weights: Sequence[float] | None = None) -> int | None:
+    """Return the index of the first response of the class with the largest sum of weights; None without any answer.
 
     Args:
-        groups: classes of the N answers.
+        classes: of the N answers.
         weights: of each response, not below 0; None: all alike.
     """
-    totals = class_totals(groups, [1.0] * len(groups) if weights is None else weights)
+    totals = class_totals(classes, [1.0] * len(classes) if weights is None else weights)
     if not totals:
         return None
     winner = max(totals, key=totals.__getitem__)  # the first of equals
-    return list(groups).index(winner)
+    return list(classes).index(winner)
 
 
-def best(groups: Groups, values: Sequence[float]) -> int | None:
-    """Return the place of the answer with the highest value; None where no response has an answer and a value."""
-    known = [(value, -place) for place, value in enumerate(values) if groups[place] is not None and np.isfinite(value)]
+def best(classes: AnswerClasses, values: Sequence[float]) -> int | None:
+    """Return the index of the answer with the highest value; None where no response has an answer and a value."""
+    known = [(value, -index) for index, value in enumerate(values) if classes[index] is not None and np.isfinite(value)]
     return -max(known)[1] if known else None
 
 

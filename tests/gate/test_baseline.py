@@ -27,7 +27,7 @@ def kept(tmp_path, capsys):
 
 def test_a_baseline_holds_what_a_gate_needs(kept):
     run, path = kept
-    (before,), (now,) = read_runs([run]), read_baseline(path)
+    (before,), (now,) = read_runs([run]).runs, read_baseline(path)
     assert is_baseline(path) and not is_baseline(run / f"results_{DATE}.json")
     for name in ("model", "model_label", "task", "strategy", "strategy_label", "selector", "seed", "n", "flat"):
         assert getattr(before, name) == getattr(now, name)

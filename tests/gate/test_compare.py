@@ -5,13 +5,12 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
 from sprint_lmeval.cli import main
-from sprint_lmeval.gate.compare import Rules, gate, make_rules
-from sprint_lmeval.gate.publish import annotations
+from sprint_lmeval.gate.compare import Rules, make_rules, outcome_of
+from sprint_lmeval.gate.publish import Outcome, annotations
 from sprint_lmeval.passn.metrics import unbiased_pass_at_k
 from sprint_lmeval.runs.safe_text import one_line
 from sprint_lmeval.runs.statistics import holm, mcnemar, paired_bootstrap
@@ -101,7 +100,7 @@ def test_the_order_of_questions_does_not_matter(tmp_path, capsys):
 def test_p_values_are_those_of_the_tests_and_corrected_for_their_number(tmp_path):
     now = ["icii", "iiii", "ciii", "icii"] * 10
     before, now = write_run(tmp_path / "baseline", GOOD), write_run(tmp_path / "current", now)
-    (comparison,) = gate(before, now, Rules(0.05, {}))
+    (comparison,) = outcome_of(str(before), str(now), Rules(0.05, {})).comparisons
     old, new = comparison.baseline, comparison.current
     tests = {test.metric: test for test in comparison.tests}
     assert tests["pass@1"].p == mcnemar(new.correct[:, 0], old.correct[:, 0], "less")
@@ -479,13 +478,11 @@ def test_a_broken_installation_is_no_regression(tmp_path, monkeypatch, capsys):
 
 
 def test_escapes():
-    assert annotations(2, "50 % of a\nb", []) == ["::error title=gate%3A not comparable::50 %25 of a%0Ab"]
+    assert annotations(Outcome(2, "50 % of a\nb")) == ["::error title=gate%3A not comparable::50 %25 of a%0Ab"]
     assert one_line("a\x1b[31m\u202eb\tc\n") == "a [31m b c "
 
 
 def test_default_level_only_without_a_tolerance():
-    options = SimpleNamespace(tolerance=None, alpha=None, metrics=None, allow=[])
-    assert make_rules(options).alpha == 0.05
-    options.tolerance = ["0.1", "maj@4=0.2"]
-    rules = make_rules(options)
+    assert make_rules().alpha == 0.05
+    rules = make_rules(tolerances=["0.1", "maj@4=0.2"])
     assert rules.alpha is None and rules.tolerance("maj@4") == 0.2 and rules.tolerance("pass@1") == 0.1

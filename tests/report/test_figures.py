@@ -18,7 +18,7 @@ from tests.shared.matrix_examples import SOLVED, matrix
 
 
 def rows_of(folder):
-    return leaderboard(comparable_groups(read_runs([folder], [])))
+    return leaderboard(comparable_groups(read_runs([folder]).runs))
 
 
 def table():

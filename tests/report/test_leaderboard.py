@@ -21,7 +21,7 @@ BASE = {"strategy": "base"}
 
 
 def rows_of(folder, separate=False):
-    return leaderboard(comparable_groups(read_runs([folder], []), separate))
+    return leaderboard(comparable_groups(read_runs([folder]).runs, separate))
 
 
 def test_rates_lengths_and_order(tmp_path):
@@ -139,7 +139,7 @@ def test_scores_beside_the_samples_are_read(tmp_path):
     assert scores.methods["majority"] == {"accuracy": 0.5, "recovered_of_pass_n": 0.75}
     assert scores.redundancy == {"equal_pairs": 0.125}
     assert scores.scored_under == {"rpc": "whole/model"}
-    assert read_runs([tmp_path], notes := []) and notes == []  # a score file is not another program's
+    assert read_runs([tmp_path]).notes == []  # a score file is not another program's
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ WARM = {"strategy": "sample", "generation": [{"greedy": False, "temperature": 0.
 
 
 def grouped(tmp_path, separate=False):
-    return comparable_groups(read_runs([tmp_path], []), separate)
+    return comparable_groups(read_runs([tmp_path]).runs, separate)
 
 
 def differing_prompts(tmp_path, model):
@@ -127,7 +127,7 @@ def test_reruns_with_another_limit_are_numbered_or_named(tmp_path):
 
 def test_runs_that_differ_in_nothing_that_is_named_are_numbered(tmp_path):
     write_run(tmp_path, VERDICTS)
-    runs = read_runs([tmp_path], []) * 3
+    runs = read_runs([tmp_path]).runs * 3
     labels = [run.strategy_label for run in comparable_groups(runs)[0].runs]
     assert labels == ["fixed (run 1)", "fixed (run 2)", "fixed (run 3)"]
 

@@ -15,8 +15,8 @@ VERDICTS = ["ci", "ii", "nc"]
 OTHER_DATE = "2026-02-02T03-04-05.678901"
 
 
-def one_run(folder, notes=None):
-    (run,) = read_runs([folder], [] if notes is None else notes)
+def one_run(folder):
+    (run,) = read_runs([folder]).runs
     return run
 
 
@@ -84,8 +84,7 @@ def test_plain_samples_are_not_flat_and_have_a_seed(tmp_path):
 def test_absent_samples_are_fine(tmp_path):
     write_run(tmp_path, VERDICTS)
     next(tmp_path.glob("samples_*")).unlink()
-    notes = []
-    run = one_run(tmp_path, notes)
+    (run,), notes = read_runs([tmp_path])
     assert run.samples is None and run.questions == () and run.metrics["pass@1"] == pytest.approx(1 / 3)
     assert notes == []
 
@@ -220,8 +219,7 @@ def test_a_named_file_that_cannot_be_used(tmp_path, how, sentence):
 def test_one_bad_file_among_many_is_told(tmp_path, how):
     write_run(tmp_path / "good", VERDICTS)
     damage(write_run(tmp_path / "bad", VERDICTS, model_args={"pretrained": "other"}), how)
-    notes = []
-    runs = read_runs([tmp_path], notes)
+    runs, notes = read_runs([tmp_path])
     assert len(notes) == 1 and "bad" in notes[0]
     assert [r.model for r in runs if r.samples] == ["tiny"]
     if how in ("samples cut", "mixed N"):
@@ -232,16 +230,15 @@ def test_other_json_in_a_folder_is_told_in_one_sentence(tmp_path):
     write_run(tmp_path, VERDICTS)
     for name in "abcde":
         (tmp_path / f"{name}.json").write_text('{"x": 1}')
-    notes = []
-    read_runs([tmp_path], notes)
+    notes = read_runs([tmp_path]).notes
     assert len(notes) == 1 and "(5 JSON files in all): no results of lm_eval" in notes[0]
 
 
 def test_samples_without_their_results_are_told(tmp_path):
     write_run(tmp_path / "whole", VERDICTS)
     next(write_run(tmp_path / "half", VERDICTS).glob("results_*")).unlink()
-    notes = []
-    assert len(read_runs([tmp_path], notes)) == 1
+    runs, notes = read_runs([tmp_path])
+    assert len(runs) == 1
     assert len(notes) == 1 and "half" in notes[0] and "the results of its run are not beside it" in notes[0]
     with pytest.raises(InputError, match=r"no results .* \(1 file left out; the first: .*samples_tiny_passn"):
         read_runs([tmp_path / "half"])
@@ -256,7 +253,7 @@ def test_nothing_to_report(tmp_path):
 
 def test_an_empty_name_is_not_the_working_directory(tmp_path, monkeypatch):
     monkeypatch.chdir(write_run(tmp_path, VERDICTS))
-    assert len(read_runs(["."])) == 1
+    assert len(read_runs(["."]).runs) == 1
     with pytest.raises(InputError, match="'' given, needed is the name of a file or folder"):
         read_runs([""])
 
@@ -266,16 +263,15 @@ def test_an_empty_name_is_not_the_working_directory(tmp_path, monkeypatch):
 
 def test_a_copy_of_a_run_is_left_out_and_told(tmp_path):
     shutil.copytree(write_run(tmp_path / "a", VERDICTS), tmp_path / "b")
-    notes = []
-    runs = read_runs([tmp_path], notes)
+    runs, notes = read_runs([tmp_path])
     assert [r.path.parent.name for r in runs] == ["a"]
     assert len(notes) == 1 and "is the same run as" in notes[0] and str(tmp_path / "b") in notes[0]
 
 
 def test_a_path_given_twice_is_read_once(tmp_path):
     write_run(tmp_path, VERDICTS)
-    notes = []
-    assert len(read_runs([tmp_path, tmp_path], notes)) == 1
+    runs, notes = read_runs([tmp_path, tmp_path])
+    assert len(runs) == 1
     assert len(notes) == 1 and "given twice" in notes[0]
 
 
@@ -284,8 +280,7 @@ def test_of_a_rerun_with_other_results_the_newest_stays(tmp_path):
         folder = write_run(tmp_path / name, verdicts)
         (file,) = folder.glob("results_*")
         file.write_text(json.dumps(json.loads(file.read_text()) | {"date": date}))
-    notes = []
-    (run,) = read_runs([tmp_path / "new", tmp_path / "old"], notes)
+    (run,), notes = read_runs([tmp_path / "new", tmp_path / "old"])
     assert run.path.parent.name == "new" and "an older run, with other results" in notes[0]
 
 
@@ -293,8 +288,8 @@ def test_runs_that_differ_in_seed_or_n_are_no_twins(tmp_path):
     for seed in (0, 1):
         write_run(tmp_path / f"{seed}", VERDICTS, sprint={"strategy": "random", "strategy_seed": seed})
     write_run(tmp_path / "n", ["c", "i", "i"], sprint={"strategy": "random", "strategy_seed": 0})
-    notes = []
-    assert [run.strategy_label for run in read_runs([tmp_path], notes)] == ["random", "random (seed 1)", "random"]
+    runs, notes = read_runs([tmp_path])
+    assert [run.strategy_label for run in runs] == ["random", "random (seed 1)", "random"]
     assert notes == []
 
 
@@ -306,8 +301,8 @@ def test_several_tasks_of_one_file(tmp_path):
         text[part] |= second[part]
     text["results"]["arc_easy"], text["configs"]["arc_easy"] = {"acc,none": 0.5}, {}
     (tmp_path / f"results_{DATE}.json").write_text(json.dumps(text))
-    notes = []
-    assert {run.task for run in read_runs([tmp_path], notes)} == {TASK, "gsm8k_passn"}
+    runs, notes = read_runs([tmp_path])
+    assert {run.task for run in runs} == {TASK, "gsm8k_passn"}
     assert len(notes) == 1 and "arc_easy left out" in notes[0]
 
 

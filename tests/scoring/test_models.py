@@ -19,7 +19,7 @@ from sprint_lmeval.cli import main
 from sprint_lmeval.errors import InputError
 from sprint_lmeval.scoring.likelihoods import BaseModel
 from sprint_lmeval.scoring.rewards import RewardModel
-from sprint_lmeval.scoring.stored import Asked
+from sprint_lmeval.scoring.stored import StoredResponses
 from sprint_lmeval.tiny import MODEL_FOLDER
 from tests.shared.gate_examples import DATE, TASK, row, write_rows
 
@@ -28,7 +28,7 @@ RESPONSES = [
     [" 9 * 8 = 72\n#### 72", " 9 * 8 = 71", "", " 9 * 8 = 72\n#### 72"],
     [" 2", " 1 + 1 = 2\n#### 2", " 3", " é"],
 ]
-QUESTIONS = [Asked(prompt, prompt, responses) for prompt, responses in zip(PROMPTS, RESPONSES, strict=True)]
+QUESTIONS = [StoredResponses(prompt, prompt, responses) for prompt, responses in zip(PROMPTS, RESPONSES, strict=True)]
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +75,7 @@ def test_probabilities_that_are_no_numbers():
 
 def test_a_response_without_room_is_refused(base):
     with pytest.raises(InputError, match="which has room for"):
-        base.log_probabilities([Asked("Question:", "", [" 9" * 3000])])
+        base.log_probabilities([StoredResponses("Question:", "", [" 9" * 3000])])
 
 
 def test_rpc_through_the_command(tmp_path, capsys):
@@ -151,7 +151,7 @@ def test_a_chat_template_and_two_labels(tmp_path):
 
 def test_what_is_too_long_is_cut_and_told(tmp_path, caplog):
     model = RewardModel(reward_folder(tmp_path / "reward"), "cpu")
-    (values,) = model.rewards([Asked("", "How many?", ["1 " * 5_000, "2"])])
+    (values,) = model.rewards([StoredResponses("", "How many?", ["1 " * 5_000, "2"])])
     assert np.isfinite(values).all() and "1 texts are longer than the 128 tokens" in caplog.text
 
 
@@ -195,7 +195,7 @@ def test_segments_tell_a_question_from_a_response(tmp_path):
         initializer_range=1.0,
     )
     BertForSequenceClassification(config).save_pretrained(tmp_path)
-    (found,) = RewardModel(str(tmp_path), "cpu").rewards([Asked("", "one two", ["three", "two three one"])])
+    (found,) = RewardModel(str(tmp_path), "cpu").rewards([StoredResponses("", "one two", ["three", "two three one"])])
     tokenizer, model = AutoTokenizer.from_pretrained(tmp_path), BertForSequenceClassification.from_pretrained(tmp_path)
     with torch.inference_mode():
         for value, response in zip(found, ("three", "two three one"), strict=True):

@@ -63,7 +63,7 @@ def test_mathematics_is_compared_by_algebra(tmp_path):
 
 def test_the_report_reads_the_file(tmp_path):
     score(tmp_path, "--with", "majority")
-    (run,) = read_runs([tmp_path])
+    (run,) = read_runs([tmp_path]).runs
     scores = read_scores(run)
     assert scores.methods["majority"]["recovered_of_pass_n"] == 0.5
     assert scores.redundancy["distinct_answers"] == pytest.approx((3 + 2 + 3 + 0 + 1 + 2) / 6)

@@ -87,7 +87,7 @@ def write_sampled(folder, verdicts):
 
 
 def with_scores(folder, **changed):
-    run = read_runs([folder], [])[0]
+    run = read_runs([folder]).runs[0]
     digest = hashlib.sha256(run.samples_path.read_bytes()).hexdigest()
     methods = {"majority": {"accuracy": 0.5, "recovered_of_pass_n": 0.75, "chosen": [0], "settings": {}}}
     methods["rpc"] = {"accuracy": 0.25, "settings": {"scored_under": "whole/model"}}

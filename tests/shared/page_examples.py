@@ -51,7 +51,7 @@ def write_runs(folder: Path) -> Path:
 
 def make_page(folder: Path, runs: bool = True, matrices: bool = True, **options) -> Path:
     """Write a page of the runs, and return its place."""
-    read = read_runs([write_runs(folder / "runs")], []) if runs else []
+    read = read_runs([write_runs(folder / "runs")]).runs if runs else []
     rows = leaderboard(comparable_groups(read))
     path = folder / "index.html"
     write_page(rows, [matrix(SOLVED)] if matrices else [], path, ["A note."], **options)

@@ -16,7 +16,7 @@ LETTERS = str.maketrans("cin", "012")
 
 
 def data_of(folder, matrices=(), separate=False) -> dict:
-    rows = leaderboard(comparable_groups(read_runs([folder], []), separate))
+    rows = leaderboard(comparable_groups(read_runs([folder]).runs, separate))
     return core_data(rows, matrices, Mathematics())
 
 

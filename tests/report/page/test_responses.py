@@ -16,7 +16,7 @@ from tests.shared.page_examples import HOSTILE, write_runs
 
 @pytest.fixture
 def run(tmp_path):
-    return next(run for run in read_runs([write_runs(tmp_path)], []) if run.selector)
+    return next(run for run in read_runs([write_runs(tmp_path)]).runs if run.selector)
 
 
 def unpacked(block: str) -> dict:
