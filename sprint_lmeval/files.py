@@ -52,14 +52,18 @@ def read_bounded(path: str | os.PathLike, limit: int, what: str) -> bytes:
     return content
 
 
-def parse_json(content: str | bytes) -> object:
+def parse_json(content: str | bytes, standard: bool = False) -> object:
     """Return what JSON says; a whole number that no float can hold is infinite, as 1e999 is.
+
+    Args:
+        content: the text, or its bytes.
+        standard: refuse NaN and Infinity, which Python writes and no standard knows.
 
     Raises:
         ValueError: it is not JSON, or is nested too deeply.
     """
     try:
-        value = json.loads(content, parse_int=_whole_number)
+        value = json.loads(content, parse_int=_whole_number, parse_constant=_refused if standard else None)
     except RecursionError:
         raise ValueError("lists or objects are nested too deeply") from None
     inner, depth = [value], 0
@@ -76,11 +80,15 @@ def _whole_number(digits: str) -> int | float:
     return int(digits) if len(digits) <= MAX_DIGITS else float(digits)
 
 
-def read_json(path: str | os.PathLike, limit: int, what: str) -> object:
-    """Return what a JSON file says; arguments and errors as of `read_bounded`, and InputError where it is not JSON."""
+def _refused(constant: str) -> float:
+    raise ValueError(f"{constant} is no JSON number")
+
+
+def read_json(path: str | os.PathLike, limit: int, what: str, standard: bool = False) -> object:
+    """Return what a JSON file says; arguments and errors as of `read_bounded` and `parse_json`, as one InputError."""
     content = read_bounded(path, limit, what)
     try:
-        return parse_json(content)
+        return parse_json(content, standard)
     except ValueError as error:
         said = cause(error, 100)
         raise InputError(f"{path} is not JSON ({said}): it is damaged, or was not written to its end") from None

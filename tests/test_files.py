@@ -55,6 +55,13 @@ def test_whole_numbers_that_no_float_holds_are_infinite(tmp_path, zeros):
     assert read_json(tmp_path / "a.json", 99_999, "numbers") == [float("inf"), float("-inf")]
 
 
+def test_standard_json_has_no_constants(tmp_path):
+    (tmp_path / "a.json").write_text('{"a": NaN}')
+    assert read_json(tmp_path / "a.json", 99, "texts")["a"] != 0
+    with pytest.raises(InputError, match=r"is not JSON \(NaN is no JSON number\)"):
+        read_json(tmp_path / "a.json", 99, "texts", standard=True)
+
+
 def test_json_keeps_what_floats_can_hold(tmp_path):
     (tmp_path / "a.json").write_text('[1e999, 123456789012345678901, NaN, "\\ud800", ' + "[" * 99 + "]" * 100)
     large, whole, nan, half, _ = read_json(tmp_path / "a.json", 999, "texts")

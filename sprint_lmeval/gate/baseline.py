@@ -117,7 +117,7 @@ def read_baseline(path: Path) -> list[Run]:
     Raises:
         InputError: it is not what `write_baseline` wrote; the sentence names the file, and the run or question in it.
     """
-    content = read_json(path, MAX_BYTES, "baselines")
+    content = read_json(path, MAX_BYTES, "baselines", standard=True)
     if not isinstance(content, dict) or content.get(KEY) != FORMAT:
         given = content.get(KEY) if isinstance(content, dict) else None
         raise InputError(f"{path} is a baseline of format {given!a:.40}, this version reads format {FORMAT}")

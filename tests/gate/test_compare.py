@@ -402,6 +402,33 @@ def test_the_compared_file_is_not_overwritten(tmp_path, capsys):
     assert file.read_text() == content and "is the file that is compared" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("options", [["--alpha", "7"], []])
+@pytest.mark.parametrize("name", [f"results_{DATE}.json", f"samples_{TASK}_{DATE}.jsonl"])
+def test_a_file_in_the_compared_folder_is_not_overwritten(name, options, tmp_path, capsys):
+    before = write_run(tmp_path / "b", GOOD)
+    content = (before / name).read_text()
+    (tmp_path / "link").symlink_to(before)
+    json_file = str(tmp_path / "link" / name)
+    assert main(["gate", "--baseline", str(before), "--current", str(before), "--json", json_file, *options]) == 2
+    assert (before / name).read_text() == content and "is the file that is compared" in capsys.readouterr().err
+
+
+def test_json_beside_the_results_is_replaced(tmp_path, capsys):
+    before = write_run(tmp_path / "b", GOOD)
+    for _ in range(2):
+        sides = ["--baseline", str(before), "--current", str(before)]
+        assert main(["gate", *sides, "--json", str(before / "gate.json")]) == 0
+
+
+def test_notes_of_reading_are_told_with_the_reason(tmp_path, capsys):
+    before = write_run(tmp_path / "b", GOOD)
+    (before / "other.json").write_text("{}")
+    (tmp_path / "empty").mkdir()
+    status, out, err, found = command(tmp_path, capsys, before, tmp_path / "empty")
+    assert status == 2 and "other.json: no results of lm_eval, left out." in out and "no results" in err
+    assert len(found["notes"]) == 1
+
+
 def test_json_that_cannot_be_written_is_not_a_pass(tmp_path, capsys):
     before = write_run(tmp_path / "b", GOOD)
     target = before / f"results_{DATE}.json" / "gate.json"
