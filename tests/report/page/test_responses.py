@@ -44,7 +44,7 @@ def test_shortened_in_the_middle(text, length, expected):
 def test_a_block_is_bounded(tmp_path):
     changed = {"resps": [["x" * (RESPONSE + 5), "y"]], "answers": ["z" * (ANSWER + 7), None]}
     write_run(tmp_path, ["ci"], changed={0: changed})
-    [run] = read_runs([tmp_path], [])
+    [run] = read_runs([tmp_path]).runs
     [block] = map(unpacked, packed_blocks(run, Mathematics()))
     assert "… 5 characters left out …" in block["texts"][0] and block["texts"][1] == "y"
     assert "… 7 characters left out …" in block["answers"][0][0]
@@ -52,7 +52,7 @@ def test_a_block_is_bounded(tmp_path):
 
 def test_a_run_of_many_questions_has_several_blocks(tmp_path):
     write_run(tmp_path, ["ci"] * 45)
-    [run] = read_runs([tmp_path], [])
+    [run] = read_runs([tmp_path]).runs
     blocks = [unpacked(block) for block in packed_blocks(run, Mathematics())]
     assert [len(block["rows"]) for block in blocks] == [20, 20, 5]
     assert blocks[2]["texts"][blocks[2]["rows"][4]["texts"][1]] == "it is 44 1 #### 1"
