@@ -184,15 +184,15 @@ def mixed_batches(model, tokenizer, rows, settings):
 
 def through_generate(model, tokenizer, rows, settings, batch_size: int):
     """Decode batches that wait for their longest row."""
-    from sprint_lmeval.generation import fallback as plain_generation
+    from sprint_lmeval.generation import fallback
     from sprint_lmeval.pruning.hooks import head_layout
 
-    plain_generation.SPAN = settings.max_new_tokens  # one span: nobody leaves a batch
+    fallback.SPAN = settings.max_new_tokens  # one span: nobody leaves a batch
     layout = head_layout(model)
     for start in range(0, len(rows), batch_size):
         batch = rows[start : start + batch_size]
         encoded = [tokenizer(row.prompt)["input_ids"] for row in batch]
-        yield from plain_generation.generate_batch(model, tokenizer, batch, encoded, settings, layout)
+        yield from fallback.generate_batch(model, tokenizer, batch, encoded, settings, layout)
 
 
 def prefill(model, tokenizer, prompts: list[str]) -> dict:

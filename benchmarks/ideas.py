@@ -63,52 +63,52 @@ def table(runs: dict[str, list[dict]]) -> str:
 
 
 def without_drafts() -> None:
-    from sprint_lmeval.generation.fast.scheduler import Pool
+    from sprint_lmeval.generation.fast.scheduler import Scheduler
 
-    Pool._drafts = lambda pool: [([], [])] * len(pool.active)
+    Scheduler._drafts = lambda self: [([], [])] * len(self.active)
 
 
 def without_the_price_of_keys() -> None:
-    from sprint_lmeval.generation.fast.device_limits import DeviceRules
+    from sprint_lmeval.generation.fast.device_limits import DeviceLimits
 
-    DeviceRules.overhead = lambda rules, read_bytes: rules.free_tokens
+    DeviceLimits.overhead = lambda limits, read_bytes: limits.free_tokens
 
 
-def without_leading_answers() -> None:
-    from sprint_lmeval.generation.fast.in_flight import Question
+def without_reference_answers() -> None:
+    from sprint_lmeval.generation.fast.in_flight import PromptGroup
 
-    Question.first_group = Question.next_group
+    PromptGroup.first_cohort = PromptGroup.next_cohort
 
 
 def without_shared_layers() -> None:
-    from sprint_lmeval.generation.fast.shared_prefill import SharedReading
+    from sprint_lmeval.generation.fast.shared_prefill import SharedPrefill
 
-    SharedReading._layer_of = lambda reading, question, rows: None
+    SharedPrefill._layer_of = lambda self, group, rows: None
 
 
 def without_shared_heads() -> None:
-    from sprint_lmeval.generation.fast import shared_layers as layer_entries
+    from sprint_lmeval.generation.fast import probe
 
-    layer_entries._counts_returned = lambda *given: None
+    probe._count = lambda *given: 0
 
 
 def without_shared_passes() -> None:
-    from sprint_lmeval.generation.fast.shared_prefill import SharedReading
+    from sprint_lmeval.generation.fast.shared_prefill import SharedPrefill
 
-    SharedReading.fits_together = lambda reading, groups: len(groups) == 1
+    SharedPrefill.fits_together = lambda self, cohorts: len(cohorts) == 1
 
 
 def without_refilling() -> None:
-    from sprint_lmeval.generation.fast.scheduler import Pool
+    from sprint_lmeval.generation.fast.scheduler import Scheduler
 
-    filled = Pool._filled
-    Pool._filled = lambda pool: iter(()) if pool.active else filled(pool)
+    filled = Scheduler._filled
+    Scheduler._filled = lambda self: iter(()) if self.active else filled(self)
 
 
-def without_waiting_aside() -> None:
-    from sprint_lmeval.generation.fast.scheduler import Pool
+def without_stragglers() -> None:
+    from sprint_lmeval.generation.fast.scheduler import Scheduler
 
-    Pool._may_go_aside = lambda pool, rows: False
+    Scheduler._may_set_aside = lambda self, rows: False
 
 
 def without_pieces_of_the_head() -> None:
@@ -118,29 +118,29 @@ def without_pieces_of_the_head() -> None:
 
 
 def without_grouped_attention() -> None:
-    from sprint_lmeval.generation.fast import forward as passes
+    from sprint_lmeval.generation.fast import forward
 
-    passes.grouped = lambda model: nullcontext()
+    forward.grouped = lambda model: nullcontext()
 
 
 def without_releasing_memory() -> None:
     import os
 
     os.environ |= {"LRU_CACHE_CAPACITY": "1024", "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "1024"}
-    from sprint_lmeval.generation.fast import forward as passes
+    from sprint_lmeval.generation.fast import forward
 
-    passes.release_free_memory = lambda: None
+    forward.release_free_memory = lambda: None
 
 
 IDEAS = {
-    "drafts from siblings": without_drafts,
-    "more guesses where keys and values take longer to read": without_the_price_of_keys,
-    "a leading answer that others read along": without_leading_answers,
+    "drafts from other answers": without_drafts,
+    "longer drafts where keys and values take longer to read": without_the_price_of_keys,
+    "a reference answer that others read along": without_reference_answers,
     "lower layers computed once": without_shared_layers,
     "heads of the pruned layer computed once": without_shared_heads,
-    "several questions in one reading pass": without_shared_passes,
-    "free places refilled at once": without_refilling,
-    "rows that outgrow the others wait aside": without_waiting_aside,
+    "several prompts in one prefill pass": without_shared_passes,
+    "free slots refilled at once": without_refilling,
+    "stragglers set aside": without_stragglers,
     "output head in pieces": without_pieces_of_the_head,
     "attention without copied keys": without_grouped_attention,
     "free memory and old kernels given back": without_releasing_memory,

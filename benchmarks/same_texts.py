@@ -26,7 +26,7 @@ from benchmarks.tiny_architectures import TINY, tiny_model
 from sprint_lmeval.candidates import BASE, Candidate
 from sprint_lmeval.generation import decode as generation
 from sprint_lmeval.generation.decode import Response, Row, Settings, generate
-from sprint_lmeval.generation.fast.device_limits import DeviceRules
+from sprint_lmeval.generation.fast.device_limits import DeviceLimits
 from sprint_lmeval.pruning.hooks import head_layout, prune_heads
 
 TIE = 1e-4
@@ -117,8 +117,8 @@ def drawn_ends(draw: random.Random, model, rows: list[Row], settings: Settings) 
     if not written or draw.random() < 0.2:
         return [96], settings
     ends = [draw.choice(draw.choice(written)[: draw.choice([1, 99])]) for _ in range(draw.randint(0, 3))]
-    text, place = (found := draw.choice(written)), draw.randrange(len(found) - 1)
-    until = draw.choice([(), (f"{text[place]} {text[place + 1]}", "w3 w4 w5"), (text[place],)])
+    text, index = (found := draw.choice(written)), draw.randrange(len(found) - 1)
+    until = draw.choice([(), (f"{text[index]} {text[index + 1]}", "w3 w4 w5"), (text[index],)])
     return [int(end[1:]) for end in ends if end[1:].isdigit()] or [96], replace(settings, until=until)
 
 
@@ -168,24 +168,24 @@ def replaced(**names) -> Iterator[None]:
 
 
 def plain():
-    return replaced(obstacle=lambda *args: "compared with")
+    return replaced(why_not_fast=lambda *args: "compared with")
 
 
 def memory_of(cache_bytes: int):
-    return replaced(rules_of=lambda model: DeviceRules(24, 512, 1 << 20, cache_bytes, 1e-6))
+    return replaced(limits_of=lambda model: DeviceLimits(24, 512, 1 << 20, cache_bytes, 1e-6))
 
 
 @contextmanager
 def watched() -> Iterator[list]:
     """Within the block, the list receives why a call of `generate` does not go the fast way (None: it does)."""
     ways: list[str | None] = []
-    obstacle = generation.obstacle
+    why_not_fast = generation.why_not_fast
 
     def noted(*args):
-        ways.append(obstacle(*args))
+        ways.append(why_not_fast(*args))
         return ways[-1]
 
-    with replaced(obstacle=noted):
+    with replaced(why_not_fast=noted):
         yield ways
 
 

@@ -1,8 +1,8 @@
 """Rows (prompt, candidate) in, responses out: many sub-models decoded in shared batches.
 
-Every row is decoded under its own candidate's mask, greedily or with a seed of its own, so its text is the text of that
-row alone: token-identical in float32, except where two choices nearly tie. Rows go the fast way (`decoding.py`) where
-the model and the settings allow it, and else through transformers' own `generate` (`plain_generation.py`).
+Each row is decoded under its own candidate's mask, greedily or from a seed of its own. Its text is the one that it has
+alone: token-identical in float32, except where two logits nearly tie. Rows go the fast way (`fast/scheduler.py`) where
+the model and the settings allow it, and else through transformers' own `generate` (`fallback.py`).
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from sprint_lmeval.errors import InputError
 from sprint_lmeval.generation.fallback import generate_batch
-from sprint_lmeval.generation.fast.device_limits import rules_of
+from sprint_lmeval.generation.fast.device_limits import limits_of
 from sprint_lmeval.generation.fast.forward import Passes
-from sprint_lmeval.generation.fast.in_flight import Question
+from sprint_lmeval.generation.fast.in_flight import PromptGroup
 from sprint_lmeval.generation.fast.next_token import TokenChoice
-from sprint_lmeval.generation.fast.scheduler import Pool
-from sprint_lmeval.generation.fast.supported import obstacle, repetition_penalty, stretched
+from sprint_lmeval.generation.fast.scheduler import Scheduler
+from sprint_lmeval.generation.fast.supported import repetition_penalty, stretched, why_not_fast
 from sprint_lmeval.generation.rows import Response, Row, Settings, encode, end_token_ids
 from sprint_lmeval.pruning.hooks import HeadLayout, head_layout
 
@@ -39,12 +39,24 @@ def generate(
     settings: Settings,
     layout: HeadLayout | None = None,
 ) -> Iterator[tuple[Row, Response]]:
-    """Decode every distinct row and yield it with its response as it is finished.
+    """Decode rows, each with its own heads pruned.
 
-    `layout` saves looking the heads of `model` up again.
+        rows = [Row(prompt, candidate) for candidate in ("base", "L5H0")]
+        responses = dict(generate(model, tokenizer, rows, Settings(max_new_tokens=256)))
+
+    Args:
+        model: a decoder of transformers, on its device, in evaluation mode.
+        tokenizer: the model's own.
+        rows: any number; equal rows are decoded once. All have a seed, or none has.
+        settings: token limit, stop strings, sampling.
+        layout: the model's heads, where they were looked up already.
+
+    Returns:
+        Each distinct row with its response, as soon as it is finished.
 
     Raises:
-        InputError: when rows of one call mix seeds and none.
+        InputError: rows with and without a seed.
+        ValueError: heads that the model does not have.
     """
     rows = list(dict.fromkeys(rows))
     if len({row.seed is None for row in rows}) > 1:
@@ -62,7 +74,7 @@ def generate(
 
 def _may_be_fast(model, layout, settings, rows, prompts) -> bool:
     longest = max(map(len, prompts.values())) + settings.max_new_tokens
-    reason = obstacle(model, layout, settings, longest)
+    reason = why_not_fast(model, layout, settings, longest)
     if reason:
         log.warning("decoding without shortcuts, which is slower: %s", reason)
     return reason is None
@@ -77,28 +89,30 @@ def _plain(model, tokenizer, rows, prompts, settings, layout) -> Iterator[tuple[
 
 
 def _fast(model, tokenizer, rows, prompts, settings, layout) -> Iterator[tuple[Row, Response]]:
-    """Decode the fast way; where memory does not suffice, the rows that are left with half of everything."""
-    rules, size, left = rules_of(model), settings.batch_size, dict.fromkeys(rows)
+    """Decode the fast way; where memory runs out, the rows that are left go on with half of every limit."""
+    limits, size, left = limits_of(model), settings.batch_size, dict.fromkeys(rows)
     while left:
         try:
-            for row, response in _pool(model, tokenizer, list(left), prompts, settings, layout, rules, size).run():
+            for row, response in _scheduler(
+                model, tokenizer, list(left), prompts, settings, layout, limits, size
+            ).run():
                 del left[row]
                 yield row, response
         except RuntimeError as error:
-            if not should_reduce_batch_size(error) or rules.pass_tokens < LEAST_PASS:
+            if not should_reduce_batch_size(error) or limits.pass_tokens < LEAST_PASS:
                 raise
-            rules, size = rules.halved(), max(1, size // 2)
+            limits, size = limits.halved(), max(1, size // 2)
             log.warning("out of memory: %d rows go on with at most %d in a pass, and half the cache", len(left), size)
         clear_device_cache(garbage_collection=True)
 
 
-def _pool(model, tokenizer, rows, prompts, settings, layout, rules, size) -> Pool:
-    grouped = defaultdict(list)
+def _scheduler(model, tokenizer, rows, prompts, settings, layout, limits, size) -> Scheduler:
+    of_prompt = defaultdict(list)
     for row in rows:
-        grouped[row.prompt].append(row)
-    questions = [Question(prompts[prompt], group) for prompt, group in grouped.items()]
+        of_prompt[row.prompt].append(row)
+    groups = [PromptGroup(prompts[prompt], of_it) for prompt, of_it in of_prompt.items()]
     longest = max(map(len, prompts.values())) + settings.max_new_tokens
     ends = end_token_ids(model, tokenizer, settings.until)
-    passes = Passes(model, layout, longest, rules)
+    passes = Passes(model, layout, longest, limits)
     choice = TokenChoice(passes, settings, repetition_penalty(model, settings), sampled=rows[0].seed is not None)
-    return Pool(passes, tokenizer, settings, ends, questions, size, choice)
+    return Scheduler(passes, tokenizer, settings, ends, groups, size, choice)

@@ -1,7 +1,7 @@
-"""Decode a batch with transformers' own `generate`: for samples, and for models whose caches allow no shortcut.
+"""Decodes a batch with transformers' own `generate`, for models and settings that the fast way does not take.
 
-Every row is decoded under its own candidate's mask, greedily or with a seed of its own; rows that are finished leave
-the batch at the end of a span.
+Each row is decoded under its own candidate's mask, greedily or from a seed of its own. Finished rows leave the batch at
+the end of a span of tokens.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from sprint_lmeval.generation.sampling import RowSampler
 from sprint_lmeval.generation.stopping import StopStrings
 from sprint_lmeval.pruning.hooks import HeadLayout, prune_heads
 
-SPAN = 64  # new tokens between two looks at which rows of a batch are finished
-# Settings of `generate` whose meaning would start anew with each span: with them there is one span only.
+SPAN = 64  # new tokens after which finished rows leave the batch
+# Arguments of `generate` that count from the start of the call: with them there is only one span.
 COUNTED_FROM_THE_PROMPT = (
     "begin_suppress_tokens",
     "cache_implementation",
@@ -44,11 +44,11 @@ def generate_batch(
     settings: Settings,
     layout: HeadLayout | None,
 ) -> Iterator[tuple[Row, Response]]:
-    """Decode one batch in spans; rows that are finished leave it, and the others go on from their cache."""
+    """Decode one batch in spans; finished rows leave it after each, and the others go on from their cache."""
     width = max(map(len, encoded))
     ends = end_token_ids(model, tokenizer, settings.until)
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else (ends or [0])[0]
-    # Masked places on the left repeat the row's own first token: a repetition penalty then meets nothing new there.
+    # Padding on the left repeats the row's first token, so that a repetition penalty finds no other token there.
     ids = torch.tensor([e[:1] * (width - len(e)) + e for e in encoded], device=model.device)  # [rows, time]
     mask = torch.tensor([[0] * (width - len(e)) + [1] * len(e) for e in encoded], device=model.device)
     decoder = _Decoder(model, tokenizer, settings, layout, ends, pad, width, _longest_span(model, settings))
@@ -56,10 +56,10 @@ def generate_batch(
     sampler = _sampler(batch, settings)
     while running:
         ids, cache, finished = decoder.span(ids, mask, cache, [batch[i].candidate for i in running], sampler)
-        for place, (tokens, stopped) in finished.items():
-            yield batch[running[place]], response_of(tokenizer, tokens, stopped, ends, settings)
-        keep = [place for place in range(len(running)) if place not in finished]
-        running = [running[place] for place in keep]
+        for slot, (tokens, stopped) in finished.items():
+            yield batch[running[slot]], response_of(tokenizer, tokens, stopped, ends, settings)
+        keep = [slot for slot in range(len(running)) if slot not in finished]
+        running = [running[slot] for slot in keep]
         ids = ids[keep]
         mask = torch.nn.functional.pad(mask[keep], (0, ids.shape[1] - mask.shape[1]), value=1)
         if running and finished:
@@ -75,17 +75,17 @@ def _longest_span(model: PreTrainedModel, settings: Settings) -> int:
     return settings.max_new_tokens if counted else SPAN
 
 
-def _of_rows(cache: Cache | None, places: list[int], device: torch.device) -> Cache | None:
-    """Return the cache of some rows, or None where a cache cannot be cut: the next span then reads the text again."""
+def _of_rows(cache: Cache | None, slots: list[int], device: torch.device) -> Cache | None:
+    """Return the cache of some rows; None where a cache cannot be cut, and the next span reads the text again."""
     if not hasattr(cache, "batch_select_indices"):
         return None
-    cache.batch_select_indices(torch.tensor(places, device=device))
+    cache.batch_select_indices(torch.tensor(slots, device=device))
     return cache
 
 
 @dataclass
 class _Decoder:
-    """What stays the same while one batch is decoded."""
+    """Decodes spans of one batch."""
 
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
@@ -107,8 +107,8 @@ class _Decoder:
     ) -> tuple[torch.Tensor, Cache, dict[int, tuple[list[int], int | None]]]:
         """Write up to SPAN more tokens in every row.
 
-        Returns ids [rows, longer time], the cache, and the new tokens of each row that is finished, by its place,
-        with how many it had at a stop string (None where an end token or the limit finished it).
+        Returns ids [rows, longer time], the cache, and the finished rows: slot -> its new tokens, and how many of them
+        complete a stop string (None where an end token or the limit finished it).
         """
         before = ids.shape[1] - self.prompt_tokens
         stops = StopStrings(self.tokenizer, list(self.settings.until), len(ids), self.prompt_tokens)
@@ -135,8 +135,8 @@ class _Decoder:
         new = output.sequences[:, self.prompt_tokens :].tolist()
         full = len(new[0]) >= self.settings.max_new_tokens
         finished = {
-            place: (tokens, stopped)
-            for place, (tokens, stopped) in enumerate(zip(new, stops.new_tokens_at_stop, strict=True))
+            slot: (tokens, stopped)
+            for slot, (tokens, stopped) in enumerate(zip(new, stops.new_tokens_at_stop, strict=True))
             if full or stopped is not None or not set(self.ends).isdisjoint(tokens[before:])
         }
         return output.sequences, output.past_key_values, finished

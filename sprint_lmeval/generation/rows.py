@@ -1,4 +1,4 @@
-"""What generation is about: a `Row` is a text to write, a `Response` what became of it, `Settings` how to decode it."""
+"""The data of generation: a `Row` is one answer to be generated, a `Response` its text, `Settings` how to decode."""
 
 from __future__ import annotations
 
@@ -14,20 +14,36 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Row:
-    """One text to write: `sample` tells repeats apart, `seed` draws it (None: greedy)."""
+    """One answer to be generated: `Row("Question: ...", "L1H2")`.
+
+    Attributes:
+        prompt: the text that the model sees.
+        candidate: what is pruned; its notation is taken too, and becomes a `Candidate`.
+        sample: tells equal rows apart, such as repeated samples.
+        seed: of the row's own random numbers; None: greedy.
+
+    Raises:
+        ValueError: a candidate that cannot be read.
+    """
 
     prompt: str
     candidate: Candidate
     sample: int = 0
     seed: int | None = None
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "candidate", Candidate.of(self.candidate))
+
 
 @dataclass(frozen=True)
 class Response:
-    """What a row became.
+    """The text of a row.
 
-    `truncated` if the token limit ended it; `new_tokens` counts the end token; `cut_tokens` of the prompt's left end
-    found no room in the model.
+    Attributes:
+        text: what was generated, up to the first stop string, without special tokens.
+        truncated: whether the token limit ended it.
+        new_tokens: how many tokens were generated, the end token included.
+        cut_tokens: how many tokens the prompt lost at its left end, where it was too long for the model.
     """
 
     text: str
@@ -47,7 +63,7 @@ class Settings:
         max_prompt_tokens: longer prompts lose their left end, as in the harness; None: no limit.
         temperature, top_k, top_p: of rows that have a seed.
         add_special_tokens: None leaves it to the tokenizer.
-        think_end_token: text or token id after which the response begins, or None.
+        think_end_token: text or token id behind which the response begins, or None.
         generate_arguments: further arguments of transformers' `generate`, such as repetition_penalty.
     """
 
@@ -66,8 +82,8 @@ class Settings:
 def end_token_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, until: Sequence[str] = ()) -> list[int]:
     """Return every token id that ends a response.
 
-    The checkpoint's own list, the tokenizer's end token, and the stop strings that are one special token: decoded text
-    does not show those.
+    These are the checkpoint's own list, the tokenizer's end token, and each stop string that is one special token:
+    decoded text does not show special tokens.
     """
     listed = getattr(model, "generation_config", None) and model.generation_config.eos_token_id
     listed = [] if listed is None else listed if isinstance(listed, list) else [listed]
@@ -90,7 +106,15 @@ def encode(tokenizer: PreTrainedTokenizerBase, prompt: str, settings: Settings) 
 def response_of(
     tokenizer: PreTrainedTokenizerBase, tokens: list[int], stopped: int | None, ends: list[int], settings: Settings
 ) -> Response:
-    """Return the response that `tokens` stand for; `stopped` of them were there when a stop string was complete."""
+    """Return the response that `tokens` make.
+
+    Args:
+        tokenizer: decodes them.
+        tokens: new tokens; those behind an end token do not count.
+        stopped: how many there were when a stop string was complete, or None.
+        ends: token ids that end a response.
+        settings: its stop strings, token limit and think_end_token count.
+    """
     from lm_eval.models.utils import postprocess_generated_text  # here, so that a store opens without transformers
 
     ended = next((i + 1 for i, token in enumerate(tokens) if token in ends), None)

@@ -1,8 +1,8 @@
 """Multinomial sampling with one seed per row: a row's text does not depend on its batch, its rank or its neighbours.
 
-In: next-token scores and the row's own stream of random numbers, one number a token. Out: the drawn tokens; or, for
-transformers' `generate`, scores in which only the drawn token is left, so that greedy selection takes it. Temperature,
-top-k and top-p are transformers' own warpers, in transformers' own order.
+In: next-token scores, and one random number of the row's own stream. Out: the drawn token; for transformers'
+`generate`, scores that leave only the drawn token, so that greedy selection takes it. Temperature, top-k and top-p are
+transformers' own warpers, in transformers' order.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Multinomial:
             self.warpers.append(TopPLogitsWarper(float(top_p)))
 
     def draw(self, scores: torch.Tensor, uniform: Sequence[float]) -> torch.Tensor:
-        """Return the tokens [rows, 1] that numbers in [0, 1), one a row, draw from `scores` [rows, vocabulary]."""
+        """Return tokens [rows, 1] drawn from `scores` [rows, vocabulary] by one number in [0, 1) for each row."""
         scores = scores.float()
         for warper in self.warpers:
             scores = warper(None, scores)
@@ -44,7 +44,7 @@ class RowSampler(LogitsProcessor):
     """Draws each row's next token from its own stream of random numbers.
 
     Args:
-        seeds: one per row; row i draws what a batch of row i alone would draw.
+        seeds: one per row.
         temperature, top_k, top_p: of `Multinomial`.
     """
 
@@ -52,10 +52,10 @@ class RowSampler(LogitsProcessor):
         self.streams = [random.Random(seed) for seed in seeds]
         self.multinomial = Multinomial(temperature, top_k, top_p)
 
-    def of_rows(self, places: list[int]) -> RowSampler:
-        """Return a sampler of some of the rows, which go on drawing where they are."""
+    def of_rows(self, slots: list[int]) -> RowSampler:
+        """Return a sampler of some of the rows, which continues their streams."""
         copy = RowSampler([], 1.0)
-        copy.multinomial, copy.streams = self.multinomial, [self.streams[place] for place in places]
+        copy.multinomial, copy.streams = self.multinomial, [self.streams[slot] for slot in slots]
         return copy
 
     def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
@@ -66,8 +66,8 @@ class RowSampler(LogitsProcessor):
 def _drawn(probabilities: torch.Tensor, uniform: torch.Tensor) -> torch.Tensor:
     """Return the token [rows, 1] at which each row's running sum [rows, vocabulary] passes its number in [0, 1).
 
-    First the block of tokens, then the token inside it: running sums over a whole vocabulary cost as much as a small
-    model's forward pass.
+    The block of tokens is found first, then the token inside it: running sums over a whole vocabulary cost as much as
+    a small model's forward pass.
     """
     wide = torch.float32 if probabilities.device.type == "mps" else torch.float64
     blocks = torch.nn.functional.pad(probabilities, (0, -probabilities.shape[-1] % BLOCK)).unflatten(-1, (-1, BLOCK))
@@ -81,8 +81,8 @@ def _drawn(probabilities: torch.Tensor, uniform: torch.Tensor) -> torch.Tensor:
 
 
 def _first_above(passed: torch.Tensor, target: torch.Tensor, masses: torch.Tensor) -> torch.Tensor:
-    """Return the first place where the sum is above the target; where rounding leaves none, the last one with mass."""
+    """Return the first index whose sum is above the target; where rounding leaves none, the last one with mass."""
     found = torch.searchsorted(passed, target, right=True)
-    places = torch.arange(masses.shape[-1], device=masses.device)
-    last = torch.where(masses > 0, places, 0).amax(-1, keepdim=True)
+    indices = torch.arange(masses.shape[-1], device=masses.device)
+    last = torch.where(masses > 0, indices, 0).amax(-1, keepdim=True)
     return torch.minimum(found, last)

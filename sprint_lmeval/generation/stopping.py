@@ -1,7 +1,7 @@
 """Stop strings row by row: a row whose text contains one is finished, whatever the other rows of its batch do.
 
-In: the token ids that `generate` has produced so far. Out: which rows are finished, and after how many new tokens.
-The harness's own criterion ends a batch only when all of its rows have met the same string.
+In: the token ids of a batch. Out: which rows are finished, and after how many new tokens. The harness's own criterion
+ends a batch only when all of its rows contain the same stop string.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ class StopStrings(StoppingCriteria):
     """Finishes a row at the first stop string in its new text, across token boundaries.
 
     Attributes:
-        new_tokens_at_stop: per row, how many new tokens it had when it met a stop string, or None.
+        new_tokens_at_stop: per row, how many new tokens it had when a stop string was complete, or None.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, stops: list[str], rows: int, prompt_tokens: int) -> None:
@@ -24,7 +24,7 @@ class StopStrings(StoppingCriteria):
         self.stops = [s for s in stops if s]
         self.prompt_tokens = prompt_tokens
         self.new_tokens_at_stop: list[int | None] = [None] * rows
-        # A token writes at least one byte, so this many of them hold any stop string; some more for odd tokens.
+        # A token is at least one byte of text, so this many hold any stop string; a few more for tokens without text.
         self.tail_tokens = max((len(s.encode()) for s in self.stops), default=0) + 4
         self.last_characters = {s[-1] for s in self.stops}
         self.may_end: dict[int, bool] = {}

@@ -19,7 +19,7 @@ from sprint_lmeval.checkpoints.fingerprint import model_fingerprint
 from sprint_lmeval.checkpoints.pretrained import default_device, resolve_pretrained
 from sprint_lmeval.errors import InputError, show_one_sentence
 from sprint_lmeval.generation.decode import MOST_ROWS, Response, Row, Settings, generate
-from sprint_lmeval.generation.fast.supported import obstacle
+from sprint_lmeval.generation.fast.supported import why_not_fast
 from sprint_lmeval.models.best_of_n import BestOfN
 from sprint_lmeval.models.checks import check_before_loading, check_selector, check_strategy, passed_self_test
 from sprint_lmeval.models.generation_settings import altered_decoding
@@ -148,7 +148,7 @@ class HFPrunedBestOfN(BestOfN, LazyWeights):
             return int(self.batch_size)
         self.load_weights()
         if not self.batch_sizes.get("generate"):
-            by_itself = obstacle(self.model, self.layout, settings, self.max_length) is None
+            by_itself = why_not_fast(self.model, self.layout, settings, self.max_length) is None
             rows = self._most_rows or MOST_ROWS if by_itself else self._detect_batch_size()
             self.batch_sizes["generate"] = int(rows)
             log.info("batch_size=auto: %s%d rows", "up to " if by_itself else "", rows)

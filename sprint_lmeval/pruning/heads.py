@@ -2,9 +2,9 @@
 
 In: a Hugging Face decoder-only model, also wrapped by PEFT, quantised, or spread over devices.
 Out: `HeadLayout`: for each layer the output projection of its attention, whose input [rows, time, heads * head_dim] is
-the heads' outputs side by side, so that one slice of it is one head. The places are found by structure (the list of
-layers, the attention inside a layer, its output projection by name), not by a table of classes; whether the slices do
-what they should is what `self_test` checks.
+the heads' outputs side by side: one slice of it is one head. Projections are found by structure (the list of layers,
+the attention inside a layer, its output projection by name), not by a table of classes; `self_test` checks on the model
+at hand that a slice is a head.
 """
 
 from collections.abc import Iterator
@@ -19,11 +19,11 @@ SUPPORTED = (
     "Qwen2, Qwen3, Llama, Mistral, Mixtral, Gemma 2 and 3, Phi-3, GPT-2, GPT-NeoX, OPT, OLMo 2, StarCoder 2, Falcon, "
     "BLOOM and Granite"
 )
-# An attention module has a direct child of each of the two kinds; a feed-forward or state-space block does not.
+# An attention module has a child of each of the two kinds; a feed-forward or state-space block has not.
 OUTPUT_NAMES = ("o_proj", "out_proj", "c_proj", "dense", "Wo", "wo")
 QUERY_NAMES = ("q_proj", "qkv_proj", "query_key_value", "c_attn", "Wqkv", "q_a_proj", "q_b_proj", "Wq", "wq", "qkv")
 HEAD_COUNT_NAMES = ("num_heads", "num_attention_heads", "n_heads", "n_head")
-# Models whose projection input is not one slice per head, or not the whole story, although the shapes fit.
+# Models whose shapes fit although one slice of the projection's input is not one head.
 NOT_PER_HEAD = {
     "DiffLlamaForCausalLM": "it subtracts one half of its heads from the other before the output projection",
     "BltForCausalLM": "it is several transformers in a row",
@@ -48,7 +48,11 @@ class HeadLayout:
 
 
 def head_layout(model: nn.Module) -> HeadLayout:
-    """Find the heads of `model`; ValueError, naming the architecture, for a model that has none to be pruned."""
+    """Find the heads of `model`.
+
+    Raises:
+        ValueError: a model whose heads cannot be pruned; the text names its architecture and the reason.
+    """
     inner = _unwrapped(model)
     architecture = type(inner).__name__
     config = getattr(inner, "config", None)

@@ -3,8 +3,7 @@
 In: a Hugging Face decoder-only model and one `Candidate` per row. Out: the same model, whose row i computes as if the
 heads of `candidates[i]` put out zero. Following SPRINT (arXiv 2506.03978), a head is silenced before the heads are
 concatenated: its slice of the input [rows, time, heads * head_dim] of the attention output projection is multiplied by
-zero. Hooks do that, so no weights are copied and no modelling code is replaced; `self_test.py` shows on the model at
-hand that it holds.
+zero. Hooks do that, so no weights are copied and no modelling code is replaced; `self_test.py` checks it on the model.
 """
 
 from collections.abc import Generator, Sequence
@@ -58,7 +57,7 @@ def prune_heads(
 
 
 def check_heads(layout: HeadLayout, candidates: Sequence[Candidate]) -> None:
-    """ValueError naming the first candidate with a layer or head that the model does not have."""
+    """Raise ValueError for the first candidate with a layer or head that the model does not have."""
     last_layer = len(layout.layers) - 1
     for candidate in candidates:
         for layer, head in candidate.heads:
@@ -74,7 +73,7 @@ def check_heads(layout: HeadLayout, candidates: Sequence[Candidate]) -> None:
 class _HeadMask:
     """Pre-hook of one output projection: multiplies each row's pruned heads by zero.
 
-    A product rather than torch.where, which took two to four times as long on a CPU; like a zeroed weight column it
+    It multiplies, since torch.where took two to four times as long on a CPU; like a zeroed weight column, a product
     lets a NaN through. The input is never changed in place, since it may be shared or need a gradient.
     """
 

@@ -1,10 +1,9 @@
 """Show on the model at hand that `prune_heads` does what it says, before any number is made with it.
 
-In: a model and where its heads are. Out: `SelfTest`, the differences seen, or a RuntimeError. A few heads of the first,
-a middle and the last layer are pruned in one mixed batch, each on a row of its own, and compared with a batch of the
-same shape whose projection weights were zeroed by hand, so that both add the same products. The reference uses none of
-the code of `prune_heads`. Where weights cannot be zeroed (quantised, wrapped by an adapter, kept on disk), the
-projection's input is zeroed instead, in its replaced `forward`.
+In: a model and its heads. Out: `SelfTest`, the differences seen, or a RuntimeError. A few heads of the first, a middle
+and the last layer are pruned in one mixed batch, each on a row of its own. The reference is a batch of the same shape
+whose projection weights were zeroed by hand; it uses none of the code of `prune_heads`. Where weights cannot be zeroed
+(quantised, wrapped by an adapter, kept on disk), the projection's input is zeroed instead, in a replaced `forward`.
 """
 
 from collections.abc import Generator, Iterable
@@ -27,11 +26,14 @@ FLOATS = tuple(TOLERANCE)
 
 @dataclass(frozen=True)
 class SelfTest:
-    """What the self-test saw: largest absolute differences between logits at the last position.
+    """Largest absolute differences between logits of the last position.
 
-    `reference`: "weights" or "inputs", what was zeroed by hand. `effect`: pruned row against the same row unpruned, for
-    the candidate that changes most. `difference`: pruned row against the reference. `other_rows`: unpruned rows of the
-    mixed batch against the same rows of an unpruned batch. `afterwards`: the model after the test against before.
+    Attributes:
+        reference: what was zeroed by hand, "weights" or "inputs".
+        effect: a pruned row against the same row unpruned, for the candidate that changes most.
+        difference: a pruned row against the reference.
+        other_rows: unpruned rows of the mixed batch against the same rows of an unpruned batch.
+        afterwards: the model after the test against before.
     """
 
     architecture: str
@@ -52,8 +54,10 @@ class SelfTest:
 def self_test(model: nn.Module, layout: HeadLayout | None = None) -> SelfTest:
     """Prune a few heads (about ten short forward passes) and compare with the same heads zeroed by hand.
 
-    RuntimeError when pruning changes nothing, differs from the reference, touches another row, or is not undone.
-    Weights that were zeroed are put back exactly, whatever happens.
+    Zeroed weights are put back exactly, whatever happens.
+
+    Raises:
+        RuntimeError: pruning changes nothing, differs from the reference, touches another row, or is not undone.
     """
     layout = layout or head_layout(model)
     layers = sorted({0, len(layout.layers) // 2, len(layout.layers) - 1})
@@ -70,7 +74,7 @@ def self_test(model: nn.Module, layout: HeadLayout | None = None) -> SelfTest:
 def _run(model: nn.Module, layout: HeadLayout, layers: list[int], reference: str) -> SelfTest:
     result, changed = compare(model, layout, _tested(layout, layers), reference)
     silent = [layer for layer in layers if layer not in changed]
-    if silent:  # single heads may do nothing by chance, all heads of a layer only where its projection is zero
+    if silent:  # a single head may do nothing by chance; a whole layer does nothing only where its projection is zero
         whole = [Candidate(tuple((layer, head) for head in range(layout.layers[layer].heads))) for layer in silent]
         result, changed = compare(model, layout, whole, reference)
         still = [layer for layer in silent if layer not in changed]

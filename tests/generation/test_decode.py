@@ -53,6 +53,12 @@ def test_mixed_rows_equal_each_row_alone(tiny):
     assert len(differing) <= 1, f"{len(differing)} near-ties in {len(rows)} rows"
 
 
+def test_a_row_takes_a_candidate_in_its_notation():
+    assert Row("a", "L1H2") == Row("a", Candidate.parse("L1H2"))
+    with pytest.raises(ValueError, match="cannot read the candidate 'L1'"):
+        Row("a", "L1")
+
+
 def test_pruning_changes_texts_and_is_gone_afterwards(tiny):
     rows = [Row(prompt, c) for prompt in prompts(4) for c in (BASE, Candidate.parse("L0H0+L0H1+L1H0+L1H1"))]
     before = texts(tiny, rows)
@@ -123,11 +129,11 @@ def test_a_special_token_ends_a_row_where_the_checkpoint_does_not_know_it(tiny):
 def test_a_forced_end_token_of_the_checkpoint_is_not_forced_at_every_span(tiny, monkeypatch):
     import copy
 
-    from sprint_lmeval.generation import fallback as plain_generation
+    from sprint_lmeval.generation import fallback
 
     model = copy.deepcopy(tiny[0])
     model.generation_config.forced_eos_token_id = 0
-    monkeypatch.setattr(plain_generation, "SPAN", 5)
+    monkeypatch.setattr(fallback, "SPAN", 5)
     rows = [Row(prompt, BASE) for prompt in prompts(3)]
     assert texts((model, tiny[1]), rows, max_new_tokens=100) == texts(tiny, rows, max_new_tokens=100)
 
@@ -149,11 +155,11 @@ def test_prompts_keep_their_right_end(tiny):
     "arguments", [{}, {"min_new_tokens": 40}, {"repetition_penalty": 1.3}, {"no_repeat_ngram_size": 2}]
 )
 def test_short_spans_change_nothing(tiny, monkeypatch, arguments):
-    from sprint_lmeval.generation import fallback as plain_generation
+    from sprint_lmeval.generation import fallback
 
     rows = [Row(prompt, c) for prompt in prompts(5) for c in (BASE, Candidate.parse("L1H1"))]
     expected = texts(tiny, rows, max_new_tokens=90, generate_arguments=arguments)
-    monkeypatch.setattr(plain_generation, "SPAN", 7)
+    monkeypatch.setattr(fallback, "SPAN", 7)
     assert texts(tiny, rows, max_new_tokens=90, generate_arguments=arguments) == expected
     if "min_new_tokens" in arguments:
         assert min(r.new_tokens for r in expected.values()) >= 40

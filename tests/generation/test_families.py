@@ -7,7 +7,7 @@ import torch
 
 from benchmarks.tiny_architectures import TINY, tiny_model
 from sprint_lmeval.candidates import BASE, Candidate
-from sprint_lmeval.generation import fallback as plain_generation
+from sprint_lmeval.generation import fallback
 from sprint_lmeval.generation.decode import Row, Settings, generate
 from sprint_lmeval.pruning.hooks import head_layout, prune_heads
 from tests.shared.family_examples import tokenizer as tokenizer
@@ -56,7 +56,7 @@ def alone(model, tokenizer, row: Row, ends: list[int]) -> tuple[str, float]:
 
 @pytest.mark.parametrize("name", list(TINY))
 def test_a_batch_that_shrinks_writes_what_its_rows_write_alone(name, tokenizer, monkeypatch):
-    monkeypatch.setattr(plain_generation, "SPAN", 4)
+    monkeypatch.setattr(fallback, "SPAN", 4)
     model = tiny_model(name)
     rows = rows_of(model, seed=len(name))
     ends = model.generation_config.eos_token_id = end_tokens(model, tokenizer, rows)

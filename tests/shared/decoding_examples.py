@@ -25,7 +25,7 @@ def plain(monkeypatch, tiny):
 
     def decode(rows, **settings) -> dict:
         with monkeypatch.context() as patch:
-            patch.setattr(generation, "obstacle", lambda *args: "not in this test")
+            patch.setattr(generation, "why_not_fast", lambda *args: "not in this test")
             return fast(tiny, rows, **settings)
 
     return decode

@@ -1,6 +1,6 @@
-"""What a device allows one forward pass and one cache to be: documented rules, not measurements, so that a run repeats.
+"""How large one forward pass and one cache may be on a device: documented rules, not measurements, so a run repeats.
 
-In: the model on its device. Out: `DeviceRules`, which decide speed and memory and never a text.
+In: the model on its device. Out: `DeviceLimits`, which decide speed and memory, never a text.
 """
 
 from __future__ import annotations
@@ -16,30 +16,30 @@ from transformers import PreTrainedModel
 
 from sprint_lmeval.pruning.heads import text_config
 
-# Two caches, PyTorch's and oneDNN's own, keep up to 1,024 kernels each, one for each shape that they have met: with
-# passes of all sizes, hundreds of megabytes. A kernel is made in a millisecond.
+# PyTorch and oneDNN cache up to 1,024 kernels each, one a shape: with passes of all sizes, hundreds of megabytes. A
+# kernel is made in a millisecond.
 os.environ.setdefault("LRU_CACHE_CAPACITY", "8")
 os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "24")
 
 MEGABYTE = 1 << 20
 LEAST_CACHE = 50 * MEGABYTE
 SHARE_OF_WEIGHTS = 0.31  # on a CPU: of what the weights take
-SHARE_OF_GPU = 0.3  # of what is free beside the weights; rows that wait and their reading may double it
+SHARE_OF_GPU = 0.3  # of what is free beside the weights; preempted rows and prefill may double it
 SHARE_OF_MEMORY = 0.25  # of what is free on a CPU
-WIDEST_VALUES = 10 * MEGABYTE  # of a reading pass on a CPU, in the middle of a feed-forward block
-LAYER_CALL = 50_000_000  # multiplications in the time that a CPU takes to call a layer's small operations
+WIDEST_VALUES = 10 * MEGABYTE  # of a prefill pass on a CPU, inside a feed-forward block
+LAYER_CALL = 50_000_000  # multiplications that a CPU does in the time of calling a layer's small operations
 
 
 @dataclass(frozen=True)
-class DeviceRules:
+class DeviceLimits:
     """Limits of one pass and of the keys and values in flight.
 
     Attributes:
-        free_tokens: f such that a pass over t tokens costs about f + t units: below f it mostly waits for the weights.
-        pass_tokens: most tokens in one pass that reads prompts, which bounds its intermediate values.
-        logits_bytes: of one pass, where whole logits are needed; a piece of the output head takes a sixth of it.
-        cache_bytes: keys and values of the rows in flight.
-        tokens_per_byte: units that reading a byte of keys and values costs: as much as a byte of the weights.
+        free_tokens: f, where a pass over t tokens costs about f + t units: below f it mostly waits for the weights.
+        pass_tokens: most tokens in one prefill pass, which bounds its intermediate values.
+        logits_bytes: most logits of one pass, where whole logits are needed; a piece of the output head has a sixth.
+        cache_bytes: most keys and values of the rows in flight.
+        tokens_per_byte: units that reading one byte of keys and values costs, as much as one byte of the weights.
     """
 
     free_tokens: int
@@ -48,25 +48,25 @@ class DeviceRules:
     cache_bytes: int
     tokens_per_byte: float
 
-    def halved(self) -> DeviceRules:
-        """Return the rules for half the memory."""
+    def halved(self) -> DeviceLimits:
+        """Return the limits for half the memory."""
         halves = (self.pass_tokens // 2, self.logits_bytes // 2, self.cache_bytes // 2)
-        return DeviceRules(self.free_tokens, *halves, self.tokens_per_byte)
+        return DeviceLimits(self.free_tokens, *halves, self.tokens_per_byte)
 
     def overhead(self, read_bytes: int) -> float:
-        """Return what a pass that reads so many keys and values costs beside its tokens, in tokens."""
+        """Return what a pass costs beside its tokens, in tokens, where it reads so many bytes of keys and values."""
         return self.free_tokens + self.tokens_per_byte * read_bytes
 
 
-def rules_of(model: PreTrainedModel) -> DeviceRules:
-    """Return the rules of the model's device.
+def limits_of(model: PreTrainedModel) -> DeviceLimits:
+    """Return the limits of the model's device.
 
     GPUs: 16-bit arithmetic outruns memory by several hundred operations a byte. CPUs: `free_tokens` is fitted to the
     times of passes of Qwen2.5-Coder-0.5B in bfloat16 with AMX on two cores (16 x 1, 64 x 1, 64 x 4, 64 x 8 and 128 x 2
-    rows x tokens: 115, 198, 367, 597 and 380 ms), lower where arithmetic is slower, and higher in small models, whose
-    layers take longer to call than to compute. Keys and values are read as fast as weights (embedded model in float32,
-    87 rows of 200 places: a row costs 1.7 tokens by itself, the rule says 1.6). Passes of more than about a thousand
-    tokens save nothing there.
+    rows x tokens: 115, 198, 367, 597 and 380 ms). It is lower where arithmetic is slower, and higher in small models,
+    whose layers take longer to call than to compute. Keys and values are read as fast as weights (embedded model,
+    float32, 87 rows of 200 positions: measured, a row costs 1.7 tokens beside its own; the rule says 1.6). Passes of
+    more than about a thousand tokens save nothing on a CPU.
     """
     if model.device.type == "cpu":
         reading = 110 if model.dtype in (torch.bfloat16, torch.float16) else 24
@@ -75,7 +75,7 @@ def rules_of(model: PreTrainedModel) -> DeviceRules:
     else:
         free = reading = 256
         limits = (8192, 512 * MEGABYTE, _gpu_cache_bytes(model))
-    return DeviceRules(free, *limits, reading / _weight_bytes(model))
+    return DeviceLimits(free, *limits, reading / _weight_bytes(model))
 
 
 def _cpu_pass_tokens(model: PreTrainedModel) -> int:
@@ -91,7 +91,7 @@ def _cpu_cache_bytes(model: PreTrainedModel) -> int:
 
 def _gpu_cache_bytes(model: PreTrainedModel) -> int:
     devices = {parameter.device for parameter in model.parameters() if parameter.device.type == "cuda"}
-    if not devices:  # another kind of accelerator: what is free is not told in one way by all
+    if not devices:  # another kind of accelerator: no common way to ask for free memory
         return max(LEAST_CACHE, _weight_bytes(model))
     return int(SHARE_OF_GPU * sum(torch.cuda.mem_get_info(device)[0] for device in devices))
 
@@ -105,10 +105,9 @@ def _weight_bytes(model: PreTrainedModel) -> int:
 
 
 def release_free_memory() -> None:
-    """Give memory that is free between pieces in use back to the system.
+    """Return unused memory of the heap to the system, where the C library is GNU's; elsewhere do nothing.
 
-    Passes of all sizes leave holes that the next one does not fit into: without this a process keeps several hundred
-    megabytes of them. Known to the GNU C library only; elsewhere nothing happens.
+    Passes of all sizes leave holes that the next pass does not fit into: several hundred megabytes of them.
     """
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
     if trim is not None:

@@ -1,7 +1,6 @@
 """One forward pass of a model over rows of different lengths, each with its own heads pruned.
 
-Also passes that end early, once they have written what is wanted, or begin late, with what was computed before
-(`layer_entries.py`).
+A pass may end early, once its keys and values are written, and may start at an upper layer (`shared_layers.py`).
 """
 
 from __future__ import annotations
@@ -14,11 +13,12 @@ import torch
 from transformers import PreTrainedModel
 
 from sprint_lmeval.candidates import BASE, Candidate
-from sprint_lmeval.generation.fast.device_limits import DeviceRules, release_free_memory, rules_of
+from sprint_lmeval.generation.fast.device_limits import DeviceLimits, limits_of, release_free_memory
 from sprint_lmeval.generation.fast.grouped_attention import grouped
-from sprint_lmeval.generation.fast.kv_cache import RowCache, Written
+from sprint_lmeval.generation.fast.kv_cache import RowCache, StopForward
 from sprint_lmeval.generation.fast.lm_head import OutputHead, plain_head
-from sprint_lmeval.generation.fast.shared_layers import Entry, LayerEntries
+from sprint_lmeval.generation.fast.probe import probe_of
+from sprint_lmeval.generation.fast.shared_layers import LayerInput, LayerInputs
 from sprint_lmeval.pruning.heads import HeadLayout, text_config
 from sprint_lmeval.pruning.hooks import prune_heads
 
@@ -27,28 +27,28 @@ LOGITS_IN_PIECES = 6  # of the memory that whole logits may take, one piece of t
 
 
 class Passes:
-    """The passes of one model; `longest` is the highest number of places that any row may have."""
+    """The passes of one model; no row may have more than `longest` tokens."""
 
     def __init__(
-        self, model: PreTrainedModel, layout: HeadLayout, longest: int, rules: DeviceRules | None = None
+        self, model: PreTrainedModel, layout: HeadLayout, longest: int, limits: DeviceLimits | None = None
     ) -> None:
         self.model, self.layout, self.longest = model, layout, longest
-        self.entries, self._released = LayerEntries(model, layout), time.monotonic()
-        self.layers = self.entries.layers
-        self.rules = rules or rules_of(model)
+        self.inputs, self._released = LayerInputs(model, layout), time.monotonic()
+        self.layers = self.inputs.layers
+        self.limits = limits or limits_of(model)
         self._bytes_per_logits = text_config(model.config).vocab_size * model.dtype.itemsize
 
     def head(self) -> OutputHead | None:
-        """Return the output head by itself, where it may be applied piece by piece."""
-        return plain_head(self.model, self.rules.logits_bytes // LOGITS_IN_PIECES)
+        """Return the output head by itself; None where it cannot be applied piece by piece."""
+        return plain_head(self.model, probe_of(self.model, self.layout), self.limits.logits_bytes // LOGITS_IN_PIECES)
 
     def most_logits(self, rows: int) -> int:
-        """Return how many places of each of `rows` rows may have logits in one pass; at least 1."""
-        return max(1, min(self.rules.pass_tokens // rows, self.rules.logits_bytes // (rows * self._bytes_per_logits)))
+        """Return how many tokens of each of `rows` rows may have logits in one pass; at least 1."""
+        return max(1, min(self.limits.pass_tokens // rows, self.limits.logits_bytes // (rows * self._bytes_per_logits)))
 
     def most_tokens(self, rows: int) -> int:
         """Return how many tokens of each of `rows` rows one pass may read; at least 1."""
-        return max(1, self.rules.pass_tokens // rows)
+        return max(1, self.limits.pass_tokens // rows)
 
     def cache(self, rows: int, least_bytes: int = 0) -> RowCache:
         return RowCache(len(self.layers), rows, least_bytes)
@@ -56,11 +56,11 @@ class Passes:
     def run(
         self, cache: RowCache, tokens: Sequence[Sequence[int]], candidates: Sequence[Candidate], logits: int
     ) -> torch.Tensor:
-        """Read the same number of tokens in each row; returns logits [rows, `logits`, vocabulary] of the last ones.
+        """Read tokens [rows, n] in the first slots; returns logits [rows, `logits`, vocabulary] of the last tokens.
 
-        The cache's first `len(tokens)` rows take part; their lengths are left to the caller.
+        The caller adds to the cache's lengths what it keeps.
         """
-        return self._forward(cache, tokens, candidates, logits)[:, -logits:]  # some take no notice of logits_to_keep
+        return self._forward(cache, tokens, candidates, logits)[:, -logits:]  # some models ignore logits_to_keep
 
     def run_best(
         self,
@@ -70,37 +70,37 @@ class Passes:
         count: int,
         head: OutputHead,
     ) -> torch.Tensor:
-        """Read tokens as `run` does; returns the best tokens [rows, `count`] instead of logits."""
+        """Read tokens as `run` does; returns the best next tokens [rows, `count`] instead of logits."""
         with head.left_out() as hidden:
             self._forward(cache, tokens, candidates, count)
         return head.best(hidden[0][:, -count:])
 
     def write(self, cache: RowCache, tokens: Sequence[Sequence[int]], candidates: Sequence[Candidate]) -> None:
-        """Read tokens for their keys and values only."""
+        """Read tokens [rows, n] for their keys and values only."""
         cache.last_layer = len(self.layers) - 1
         try:
             self._forward(cache, tokens, candidates, 1)
-        except Written:
+        except StopForward:
             pass
         finally:
             cache.last_layer = None
 
-    def enter(self, cache: RowCache, tokens: Sequence[Sequence[int]], numbers: Sequence[int]) -> dict[int, Entry]:
-        """Read tokens unpruned, up to the last of the layers `numbers`; returns the entries of each of them."""
-        with self.entries.kept(numbers) as entries, suppress(Written):
+    def enter(self, cache: RowCache, tokens: Sequence[Sequence[int]], numbers: Sequence[int]) -> dict[int, LayerInput]:
+        """Read tokens [rows, n] unpruned, up to the last of the layers `numbers`; returns these layers' inputs."""
+        with self.inputs.kept(numbers) as inputs, suppress(StopForward):
             self._forward(cache, tokens, [BASE] * len(tokens), 1)
-        return entries
+        return inputs
 
     @torch.inference_mode()
     def _forward(self, cache: RowCache, tokens, candidates, logits: int) -> torch.Tensor:
         ids = torch.tensor(tokens, device=self.model.device)  # [rows, tokens]
-        places = cache.begin(*ids.shape)
+        positions = cache.begin(*ids.shape)
         self._release_memory()
         with prune_heads(self.model, candidates, self.layout), grouped(self.model):
             return self.model(
                 input_ids=ids,
                 attention_mask=self._mask(cache.visible()),
-                position_ids=places.clamp(max=self.longest - 1).to(ids.device),
+                position_ids=positions.clamp(max=self.longest - 1).to(ids.device),
                 past_key_values=cache,
                 use_cache=True,
                 logits_to_keep=logits,
@@ -112,8 +112,7 @@ class Passes:
             self._released = time.monotonic()
 
     def _mask(self, visible: torch.Tensor) -> torch.Tensor:
-        """Return what is added to attention scores, [rows, 1, tokens, width]; given as truth values, each layer would
-        make this of them."""
+        """Additive mask [rows, 1, tokens, width], built once: every layer would convert a boolean mask again."""
         visible, dtype = visible.to(self.model.device), self.model.dtype
         return torch.zeros(visible.shape, dtype=dtype, device=visible.device).masked_fill_(
             ~visible, torch.finfo(dtype).min

@@ -1,9 +1,9 @@
 """Attention for several new tokens at a time with fewer key heads than query heads, without copying the keys.
 
-transformers' SDPA function repeats keys and values for every query head as soon as there is a mask and more than one
-new token; over a long cache these copies cost more than the attention. Here the query heads that share a key head
-stand side by side as further queries of that head: the same products, in the same precision. What it cannot express
-(position biases, capped or sink attention) goes to transformers' own function.
+With a mask and more than one new token, transformers' SDPA function repeats keys and values for every query head; over
+a long cache these copies cost more than the attention. Here the query heads of one key head become further queries of
+that head: the same products, in the same precision. Position biases, capped and sink attention go to transformers' own
+function.
 """
 
 from __future__ import annotations
@@ -30,7 +30,9 @@ def grouped_attention(
     scaling: float | None = None,
     **kwargs,
 ) -> tuple[torch.Tensor, None]:
-    """Take query [rows, heads, tokens, dim], key, value [rows, key heads, places, dim], mask [rows, 1, tokens, places].
+    """Take query [rows, heads, tokens, dim], key, value [rows, key heads, positions, dim].
+
+    The mask is [rows, 1, tokens, positions].
 
     Returns [rows, tokens, heads, dim], as transformers' attention functions do.
     """
@@ -47,7 +49,7 @@ def grouped_attention(
 
 
 def _repeated(mask: torch.Tensor, groups: int) -> torch.Tensor:
-    """Return the mask of each group, [rows, 1, groups * tokens, places]; all layers of a pass share it."""
+    """Return the mask for grouped queries, [rows, 1, groups * tokens, positions]; all layers of a pass share it."""
     kept = getattr(mask, "sprint_lmeval_repeated", None)
     if kept is None or kept[0] != groups:
         mask.sprint_lmeval_repeated = kept = groups, mask.repeat(1, 1, groups, 1)
@@ -59,7 +61,7 @@ AttentionInterface.register(NAME, grouped_attention)
 
 @contextmanager
 def grouped(model: PreTrainedModel) -> Iterator[None]:
-    """Within the block a model with SDPA attention computes it grouped; other models are left alone."""
+    """Within the block a model with SDPA attention computes it grouped; other models stay as they are."""
     configs = {id(c): c for c in (model.config, text_config(model.config))}.values()
     changed = [config for config in configs if getattr(config, "_attn_implementation", None) == "sdpa"]
     try:

@@ -1,6 +1,6 @@
-"""The tokens that rows choose next: the best ones, or those that their own random numbers draw.
+"""Chooses each row's next token: the best one, or the one that the row's own random number draws.
 
-Given its random numbers, a sampled token is as certain as a greedy one, so guesses can be verified for both.
+Given its random numbers, a sampled text is as certain as a greedy one, so drafts are verified for both alike.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ class TokenChoice:
         self.head = None if sampled or self.penalty else passes.head()
 
     def most(self, rows: int) -> int:
-        """Return behind how many tokens of each of `rows` rows one pass may choose; at least 1."""
+        """Return how many next tokens of each of `rows` rows one pass may choose; at least 1."""
         return self.passes.most_tokens(rows) if self.head else self.passes.most_logits(rows)
 
     def read(self, cache: RowCache, tokens: list[list[int]], rows: list[ActiveRow], count: int) -> list[list[int]]:
-        """Read tokens [rows, n]; returns what each row chooses behind the last `count` of them, [rows, count].
+        """Read tokens [rows, n]; returns what each row chooses behind each of the last `count`, [rows, count].
 
-        All but the first of these last tokens are guesses, which no row has written yet.
+        All but the first of these last tokens are drafts, which no row has written yet.
         """
         candidates = [row.row.candidate for row in rows]
         if self.head:
@@ -48,19 +48,19 @@ class TokenChoice:
         return self._chosen(logits, rows, [line[len(line) - count + 1 :] for line in tokens])
 
     @torch.inference_mode()
-    def _chosen(self, logits: torch.Tensor, rows: list[ActiveRow], guessed: list[list[int]]) -> list[list[int]]:
+    def _chosen(self, logits: torch.Tensor, rows: list[ActiveRow], drafts: list[list[int]]) -> list[list[int]]:
         if self.penalty is not None:
-            logits = self._penalised(logits, rows, guessed)
+            logits = self._penalised(logits, rows, drafts)
         if self.multinomial is None:
             return first_best(logits).tolist()
         count = logits.shape[1]
         numbers = [number for row in rows for number in row.numbers(count)]
         return self.multinomial.draw(logits.flatten(0, 1), numbers).view(len(rows), count).tolist()
 
-    def _penalised(self, logits: torch.Tensor, rows: list[ActiveRow], guessed: list[list[int]]) -> torch.Tensor:
+    def _penalised(self, logits: torch.Tensor, rows: list[ActiveRow], drafts: list[list[int]]) -> torch.Tensor:
         lines = []
-        for row, more, scores in zip(rows, guessed, logits.float(), strict=True):
+        for row, draft, scores in zip(rows, drafts, logits.float(), strict=True):
             seen = len(row.tokens)
-            ids = torch.tensor([row.tokens + more], device=logits.device)
+            ids = torch.tensor([row.tokens + draft], device=logits.device)
             lines.append(torch.cat([self.penalty(ids[:, : seen + i], scores[None, i]) for i in range(len(scores))]))
         return torch.stack(lines)

@@ -1,8 +1,8 @@
-"""Decoding of many (prompt, candidate) rows in few forward passes; the text of each is its own.
+"""Decodes many (prompt, candidate) rows in few forward passes; each has the text that it has alone.
 
-One pool of rows is in flight, as many as their keys and values leave room for. A finished row's place is taken by the
-next one at once, so no batch waits for its longest row. Each pass verifies guesses taken from what siblings have
-written (`drafts.py`); prompts and the common part of a question's answers are read together (`shared_reading.py`).
+As many rows are in flight as their keys and values have room for. The next row takes a finished row's slot at once, so
+none waits for the longest text of a batch. Each pass verifies drafts taken from other answers to the same prompt
+(`drafts.py`); prompts and what the answers to a prompt share are read together (`shared_prefill.py`).
 """
 
 from __future__ import annotations
@@ -13,20 +13,31 @@ from itertools import islice
 
 from transformers import PreTrainedTokenizerBase
 
-from sprint_lmeval.generation.fast.drafts import LONGEST_DRAFT, Record, Siblings, most_worthwhile, worthwhile
+from sprint_lmeval.generation.fast.drafts import LONGEST_DRAFT, DraftRecord, NgramIndex, most_worthwhile, worthwhile
 from sprint_lmeval.generation.fast.forward import Passes
-from sprint_lmeval.generation.fast.in_flight import ActiveRow, Ends, Question
-from sprint_lmeval.generation.fast.kv_cache import Parts, copied, up_to_growth
+from sprint_lmeval.generation.fast.in_flight import ActiveRow, Ends, PromptGroup
+from sprint_lmeval.generation.fast.kv_cache import KeysValues, copied, rounded_up
 from sprint_lmeval.generation.fast.next_token import TokenChoice
-from sprint_lmeval.generation.fast.shared_prefill import Group, SharedReading, agreeing
+from sprint_lmeval.generation.fast.shared_prefill import Cohort, SharedPrefill, agreeing
 from sprint_lmeval.generation.rows import Response, Row, Settings, response_of
 
-RARE, ASIDE = 8, 8  # one row in so many may outgrow the others and wait aside, in so small a share of their memory
-EARLY = 32  # tokens of an unfinished leading answer from which on followers may begin, where places are free
+# Stragglers: at most 1/8 of the rows, using at most 1/8 of the cache, may be set aside.
+STRAGGLER_ROWS, STRAGGLER_BYTES = 8, 8
+EARLY = 32  # tokens of an unfinished reference answer from which on remaining rows may begin, where slots are free
 
 
-class Pool:
-    """Rows in flight: at most `rows` of them, and no more than the device's rule for keys and values allows."""
+class Scheduler:
+    """Chooses what runs next: at most `rows` rows in flight, and no more keys and values than the device's limit.
+
+    Attributes:
+        waiting: prompts of which nothing has begun.
+        writing: prompts whose reference answer is being written.
+        ready: prompts whose reference answer is finished, with remaining rows.
+        active: rows in flight; the index in the list is the slot in the cache.
+        preempted: rows that were begun and wait for a slot, with their keys and values.
+        stragglers: rows longer than a slot, set aside until nothing else can begin.
+        longest: new tokens of any row in flight so far.
+    """
 
     def __init__(
         self,
@@ -34,22 +45,21 @@ class Pool:
         tokenizer: PreTrainedTokenizerBase,
         settings: Settings,
         end_tokens: list[int],
-        questions: Sequence[Question],
+        groups: Sequence[PromptGroup],
         rows: int,
         choice: TokenChoice,
     ) -> None:
         self.passes, self.tokenizer, self.settings, self.end_tokens = passes, tokenizer, settings, end_tokens
-        self.waiting, self.followed = deque(questions), []
         self.ends = Ends(tokenizer, end_tokens, settings.until, settings.max_new_tokens)
         self.choice = choice
-        self.reading = SharedReading(passes, choice, self.ends, questions)
-        self.leading: list[Question] = []
+        self.prefill = SharedPrefill(passes, choice, self.ends, groups)
+        self.waiting, self.writing, self.ready = deque(groups), [], []
+        self.rows, self.cache = rows, passes.cache(0, passes.limits.cache_bytes)
         self.active: list[ActiveRow] = []
-        self.parked: deque[tuple[ActiveRow, Parts]] = deque()
-        self.rows, self.cache = rows, passes.cache(0, passes.rules.cache_bytes)
-        self.aside: list[tuple[ActiveRow, Parts]] = []  # rows that have outgrown the others
-        self.longest = 0  # new tokens of any row in flight so far
-        self.record = Record()
+        self.preempted: deque[tuple[ActiveRow, KeysValues]] = deque()
+        self.stragglers: list[tuple[ActiveRow, KeysValues]] = []
+        self.longest = 0
+        self.record = DraftRecord()
 
     def run(self) -> Iterator[tuple[Row, Response]]:
         """Decode everything; yield each row as it is finished."""
@@ -64,129 +74,133 @@ class Pool:
     # ---- which rows are in flight ----
 
     def _filled(self) -> Iterator[ActiveRow]:
-        """Fill free places; yield rows that were finished by reading along."""
+        """Fill free slots; yield rows that prefill alone has finished."""
         while len(self.active) < self.rows:
-            if self.parked:
-                if not self._fits(self.parked[0][0]):
+            if self.preempted:
+                if not self._fits(self.preempted[0][0]):
                     return
-                self._admit(*self.parked.popleft())
+                self._admit(*self.preempted.popleft())
                 continue
-            groups = self._next_reading()
-            if not groups:
-                if not self.aside:
-                    return
-                self._bring_back()
-                continue
-            for row, parts in self.reading.read(groups):
-                if row.question.rows and row.question.leader is None:
-                    row.question.leader = row
-                    self.leading.append(row.question)
-                if row.finished:
-                    self._note_finished(row)
-                    yield row
-                elif self._may_go_aside([row]):
-                    self.aside.append((row, copied(parts, self.reading.shared_layers)))
-                elif self._fits(row):
-                    self._admit(row, parts)
-                else:
-                    self.parked.append((row, copied(parts, self.reading.shared_layers)))
-            for question, _ in groups:
-                if not question.rows:
-                    question.trunk = None
+            cohorts = self._next_cohorts()
+            if cohorts:
+                yield from self._prefilled(cohorts)
+            elif self.stragglers:
+                self._resume_stragglers()
+            else:
+                return
 
-    def _most_rows(self, places: int) -> int:
-        room = self.passes.rules.cache_bytes // max(1, places * self.reading.bytes_per_place)
+    def _prefilled(self, cohorts: list[Cohort]) -> Iterator[ActiveRow]:
+        """Prefill cohorts: each row is finished, takes a slot, or waits for one."""
+        for row, keys_values in self.prefill.read(cohorts):
+            if row.group.remaining and row.group.reference_row is None:
+                row.group.reference_row = row
+                self.writing.append(row.group)
+            if row.finished:
+                self._note_finished(row)
+                yield row
+            elif self._may_set_aside([row]):
+                self.stragglers.append((row, copied(keys_values, self.prefill.first_own_layer)))
+            elif self._fits(row):
+                self._admit(row, keys_values)
+            else:
+                self.preempted.append((row, copied(keys_values, self.prefill.first_own_layer)))
+        for group, _ in cohorts:
+            if not group.remaining:
+                group.shared_layers = None
+
+    def _most_rows(self, positions: int) -> int:
+        room = self.passes.limits.cache_bytes // max(1, positions * self.prefill.bytes_per_position)
         return max(1, min(self.rows, room))
 
     def _fits(self, row: ActiveRow) -> bool:
-        return len(self.active) < self._most_rows(self._places([*self.active, row]))
+        return len(self.active) < self._most_rows(self._positions([*self.active, row]))
 
-    def _places(self, rows: list[ActiveRow]) -> int:
-        """Return how many places rows need that may become as long as the longest so far."""
+    def _positions(self, rows: list[ActiveRow]) -> int:
+        """Return how many positions rows need that may become as long as the longest so far."""
         longest = max(self.longest, *(row.count for row in rows))
-        new = min(self.settings.max_new_tokens - 1, longest) + LONGEST_DRAFT + 1  # a pass writes what it guesses, too
-        return up_to_growth(max(len(row.question.prompt) for row in rows) + new)
+        new = min(self.settings.max_new_tokens - 1, longest) + LONGEST_DRAFT + 1  # a pass writes its drafts, too
+        return rounded_up(max(len(row.group.prompt) for row in rows) + new)
 
-    def _admit(self, row: ActiveRow, parts: Parts) -> None:
+    def _admit(self, row: ActiveRow, keys_values: KeysValues) -> None:
         self.longest = max(self.longest, row.count)
-        count, places = len(self.active), self._places([*self.active, row])
-        if count >= self.cache.rows or places > self.cache.places:
-            self.cache.resize(self._most_rows(places), places, kept=count)
-        self.cache.put(count, parts, row.places)
+        count, positions = len(self.active), self._positions([*self.active, row])
+        if count >= self.cache.slots or positions > self.cache.positions:
+            self.cache.resize(self._most_rows(positions), positions, kept=count)
+        self.cache.put(count, keys_values, row.cached)
         self.active.append(row)
 
     def _make_room(self, width: int) -> None:
-        """Have room for `width` more tokens in each row; where rows have grown too long for it, the last ones wait."""
-        outgrown = [row for row in self.active if row.places + width > self.cache.places]
+        """Have room for `width` more tokens in each row; where rows are too long, the last ones are preempted."""
+        outgrown = [row for row in self.active if row.cached + width > self.cache.positions]
         if not outgrown:
             return
-        if self._may_go_aside(outgrown):
+        if self._may_set_aside(outgrown):
             for row in outgrown:
-                place = self.active.index(row)
-                self.aside.append((row, copied(self.cache.take(place, row.places))))
-                self._take_out(place)
+                slot = self.active.index(row)
+                self.stragglers.append((row, copied(self.cache.take(slot, row.cached))))
+                self._take_out(slot)
             return
-        self._bring_back()
+        self._resume_stragglers()
         self.longest = max(self.longest, *(row.count for row in self.active))
-        places = up_to_growth(max(max(row.places for row in outgrown) + width, self._places(self.active)))
-        rows = self._most_rows(places)
+        positions = rounded_up(max(max(row.cached for row in outgrown) + width, self._positions(self.active)))
+        rows = self._most_rows(positions)
         while len(self.active) > rows:
             row = self.active.pop()
-            self.parked.appendleft((row, copied(self.cache.take(len(self.active), row.places))))
-        self.cache.resize(rows, places, kept=len(self.active))
+            self.preempted.appendleft((row, copied(self.cache.take(len(self.active), row.cached))))
+        self.cache.resize(rows, positions, kept=len(self.active))
 
-    def _may_go_aside(self, rows: list[ActiveRow]) -> bool:
-        """Return whether these are so few and so much longer than the others that these should go on without them."""
-        if max(row.places for row in rows) + 1 + LONGEST_DRAFT <= self.cache.places or not self._more_to_begin():
+    def _may_set_aside(self, rows: list[ActiveRow]) -> bool:
+        """Return whether these rows are stragglers: few, longer than the slots, and others can go on without them."""
+        if max(row.cached for row in rows) + 1 + LONGEST_DRAFT <= self.cache.positions or not self._more_to_begin():
             return False
-        if any(row is row.question.leader and row.question.rows for row in rows):
+        if any(row is row.group.reference_row and row.group.remaining for row in rows):
             return False
-        places = sum(row.places for row in [*rows, *(row for row, _ in self.aside)])
-        small = places * self.reading.bytes_per_place * ASIDE <= self.passes.rules.cache_bytes
-        return small and len(rows) * RARE <= len(self.active)
+        positions = sum(row.cached for row in [*rows, *(row for row, _ in self.stragglers)])
+        small = positions * self.prefill.bytes_per_position * STRAGGLER_BYTES <= self.passes.limits.cache_bytes
+        return small and len(rows) * STRAGGLER_ROWS <= len(self.active)
 
     def _more_to_begin(self) -> bool:
-        return bool(self.parked or self.waiting) or any(q.rows for q in (*self.followed, *self.leading))
+        return bool(self.preempted or self.waiting) or any(group.remaining for group in (*self.ready, *self.writing))
 
-    def _bring_back(self) -> None:
-        """Let rows that went aside be the next to go on."""
-        self.parked.extendleft(reversed(self.aside))
-        self.aside = []
+    def _resume_stragglers(self) -> None:
+        """Let stragglers be the next to take slots."""
+        self.preempted.extendleft(reversed(self.stragglers))
+        self.stragglers = []
 
-    def _next_reading(self) -> list[Group]:
-        """Take what is read next: followers of leading answers that are there, else the leads of new questions."""
-        self.followed = [question for question in self.followed if question.rows]
-        if self.followed:
-            return self._together(self.followed, Question.next_group)
+    def _next_cohorts(self) -> list[Cohort]:
+        """Take what is prefilled next: remaining rows whose reference answer is finished, else new prompts."""
+        self.ready = [group for group in self.ready if group.remaining]
+        if self.ready:
+            return self._together(self.ready, PromptGroup.next_cohort)
         if self.waiting:
-            free = max(1, self._most_rows(self.cache.places) - len(self.active))
-            groups = self._together(list(islice(self.waiting, free)), Question.first_group)
-            for _ in groups:
+            free = max(1, self._most_rows(self.cache.positions) - len(self.active))
+            cohorts = self._together(list(islice(self.waiting, free)), PromptGroup.first_cohort)
+            for _ in cohorts:
                 self.waiting.popleft()
-            return groups
-        # Better than an empty place: followers that will not know the lead's end.
-        begun = [question for question in self.leading if question.rows and len(question.lead) >= EARLY]
-        return self._together(sorted(begun, key=lambda q: -len(q.lead)), Question.next_group)
+            return cohorts
+        # Rather than leave a slot empty, start rows against a reference answer that is still being written.
+        begun = [group for group in self.writing if group.remaining and len(group.reference) >= EARLY]
+        return self._together(sorted(begun, key=lambda group: -len(group.reference)), PromptGroup.next_cohort)
 
-    def _together(self, questions: Sequence[Question], group_of: Callable[[Question], list[Row]]) -> list[Group]:
-        """Take a group of rows of the first questions, as many as one reading takes."""
-        groups: list[Group] = []
-        for question in questions:
-            group = question, group_of(question)
-            if groups and not self.reading.fits_together([*groups, group]):
+    def _together(self, groups: Sequence[PromptGroup], cohort_of: Callable[[PromptGroup], list[Row]]) -> list[Cohort]:
+        """Take a cohort of each of the first groups, as many as one prefill takes."""
+        cohorts: list[Cohort] = []
+        for group in groups:
+            cohort = group, cohort_of(group)
+            if cohorts and not self.prefill.fits_together([*cohorts, cohort]):
                 break
-            groups.append(group)
-        for question, rows in groups:
-            question.take(rows)
-        return groups
+            cohorts.append(cohort)
+        for group, rows in cohorts:
+            group.take(rows)
+        return cohorts
 
     def _note_finished(self, row: ActiveRow) -> None:
-        if row is row.question.leader:
-            self.leading.remove(row.question)
-            self.followed.append(row.question)
-        row.question.unfinished -= 1
-        if not row.question.unfinished:  # nobody guesses from it again
-            row.question.siblings, row.question.leader, row.question.trunk = Siblings(), None, None
+        if row is row.group.reference_row:
+            self.writing.remove(row.group)
+            self.ready.append(row.group)
+        row.group.unfinished -= 1
+        if not row.group.unfinished:  # nothing is drafted from it again
+            row.group.ngrams, row.group.reference_row, row.group.shared_layers = NgramIndex(), None, None
 
     def _response(self, row: ActiveRow) -> tuple[Row, Response]:
         return row.row, response_of(self.tokenizer, row.new, row.stopped, self.end_tokens, self.settings)
@@ -197,49 +211,49 @@ class Pool:
         """Advance every row in flight by at least one token; returns those that are finished."""
         self._make_room(1 + LONGEST_DRAFT)
         drafts = self._drafts()
-        width = 1 + max(len(guessed) for guessed, _ in drafts)
+        width = 1 + max(len(draft) for draft, _ in drafts)
         tokens = [
-            [row.written[-1], *guessed, *[0] * (width - 1 - len(guessed))]
-            for row, (guessed, _) in zip(self.active, drafts, strict=True)
+            [row.written[-1], *draft, *[0] * (width - 1 - len(draft))]
+            for row, (draft, _) in zip(self.active, drafts, strict=True)
         ]
         chosen = self.choice.read(self.cache, tokens, self.active, width)
-        for place, (row, (guessed, orders)) in enumerate(zip(self.active, drafts, strict=True)):
-            same = agreeing(chosen[place], guessed)
-            self.record.note(orders, same)
-            row.advance(chosen[place][: same + 1], self.ends)
-            self.cache.lengths[place] += same + 1
+        for slot, (row, (draft, ngram_lengths)) in enumerate(zip(self.active, drafts, strict=True)):
+            same = agreeing(chosen[slot], draft)
+            self.record.note(ngram_lengths, same)
+            row.advance(chosen[slot][: same + 1], self.ends)
+            self.cache.lengths[slot] += same + 1
         return self._leaving()
 
     def _drafts(self) -> list[tuple[list[int], list[int]]]:
-        chances, rows = self.record.chances(), len(self.active)
-        read = rows * max(row.places for row in self.active) * self.reading.bytes_per_place
-        overhead = self.passes.rules.overhead(read)
+        """Return for each row in flight its draft and the n-gram lengths of it, as many tokens as pay."""
+        acceptance, rows = self.record.acceptance(), len(self.active)
+        read = rows * max(row.cached for row in self.active) * self.prefill.bytes_per_position
+        overhead = self.passes.limits.overhead(read)
         most = min(LONGEST_DRAFT, self.choice.most(rows) - 1)
-        longest = most_worthwhile(rows, max(chances.values()), overhead, most)
+        longest = most_worthwhile(rows, max(acceptance.values()), overhead, most)
         if longest <= 0:
             return [([], [])] * rows
         limit = self.settings.max_new_tokens
         drafts = [
-            row.question.siblings.guess(row.written, min(longest, limit - row.count - 1), chances)
-            for row in self.active
+            row.group.ngrams.draft(row.written, min(longest, limit - row.count - 1), acceptance) for row in self.active
         ]
-        count = worthwhile([orders for _, orders in drafts], chances, overhead)
-        return [(guessed[:count], orders[:count]) for guessed, orders in drafts]
+        count = worthwhile([ngram_lengths for _, ngram_lengths in drafts], acceptance, overhead)
+        return [(draft[:count], ngram_lengths[:count]) for draft, ngram_lengths in drafts]
 
     def _leaving(self) -> list[ActiveRow]:
-        """Take finished rows out; the last rows move into their places."""
+        """Take finished rows out; returns them."""
         finished = [row for row in self.active if row.finished]
-        for place in reversed(range(len(self.active))):
-            if self.active[place].finished:
-                self._note_finished(self.active[place])
-                self._take_out(place)
+        for slot in reversed(range(len(self.active))):
+            if self.active[slot].finished:
+                self._note_finished(self.active[slot])
+                self._take_out(slot)
         return finished
 
-    def _take_out(self, place: int) -> None:
-        """Take a row out; the last row moves into its place."""
+    def _take_out(self, slot: int) -> None:
+        """Take a row out; the last row moves into its slot."""
         last = self.active.pop()
-        if place < len(self.active):
-            self.cache.move(len(self.active), place)
-            self.active[place] = last
+        if slot < len(self.active):
+            self.cache.move(len(self.active), slot)
+            self.active[slot] = last
         else:
-            self.cache.leave([place])
+            self.cache.leave([slot])

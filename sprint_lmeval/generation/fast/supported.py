@@ -1,27 +1,27 @@
-"""Whether a model and its settings allow the fast way of decoding, shown on the model itself.
+"""Whether a model and its settings allow the fast way of decoding, tested on the model itself.
 
-Fast decoding keeps rows of different lengths in one cache, verifies several tokens at a time and leaves lower layers
-out. A model for which that would change anything (recurrent state, positions added to attention scores, a cache of its
-own) is found out by comparing logits with those of a plain forward pass; it is decoded by transformers' `generate`.
+Fast decoding keeps rows of different lengths in one cache, verifies several tokens at a time and skips lower layers.
+Some models would compute something else then (recurrent state, positions added to attention scores, a cache of their
+own). The test compares logits with those of a plain forward pass; a model that fails is decoded by `generate`.
 """
 
 from __future__ import annotations
 
 import logging
-from weakref import WeakKeyDictionary
 
 import torch
 from transformers import PreTrainedModel
 
 from sprint_lmeval.candidates import BASE, Candidate
 from sprint_lmeval.generation.fast.forward import Passes
-from sprint_lmeval.generation.fast.shared_layers import Entry
+from sprint_lmeval.generation.fast.probe import probe_of
+from sprint_lmeval.generation.fast.shared_layers import LayerInput
 from sprint_lmeval.generation.rows import Settings
 from sprint_lmeval.pruning.heads import HeadLayout, text_config
 from sprint_lmeval.pruning.hooks import prune_heads
 
 log = logging.getLogger(f"lm_eval.{__name__}")
-# What a checkpoint's generation_config may say without changing greedy decoding; the penalty is computed here too.
+# Settings of a checkpoint's generation_config that leave greedy decoding as it is, or that the fast way computes too.
 HARMLESS = frozenset(
     """
     _from_model_config bos_token_id chat_format do_sample eos_token_id max_length max_new_tokens max_window_size
@@ -29,10 +29,9 @@ HARMLESS = frozenset(
     return_dict_in_generate temperature top_k top_p transformers_version use_cache typical_p min_p
     """.split()
 )
-TOLERANCE = {torch.float32: 5e-3, torch.float64: 5e-3}  # of the logits' spread; 16-bit numbers are coarser:
-COARSE_TOLERANCE = 0.25
+TOLERANCE = {torch.float32: 5e-3, torch.float64: 5e-3}  # of the logits' spread
+COARSE_TOLERANCE = 0.25  # of 16-bit numbers
 COMPARED_TOKENS = 12
-_checked: WeakKeyDictionary = WeakKeyDictionary()
 
 
 def repetition_penalty(model: PreTrainedModel, settings: Settings) -> float:
@@ -41,22 +40,18 @@ def repetition_penalty(model: PreTrainedModel, settings: Settings) -> float:
     return float(settings.generate_arguments.get("repetition_penalty", of_checkpoint) or 1.0)
 
 
-def obstacle(model: PreTrainedModel, layout: HeadLayout, settings: Settings, longest: int) -> str | None:
+def why_not_fast(model: PreTrainedModel, layout: HeadLayout, settings: Settings, longest: int) -> str | None:
     """Return why rows of up to `longest` tokens cannot be decoded the fast way, or None."""
     found = _of_settings(model, settings) or _of_attention(model, longest)
     if found:
         return found
-    checked = _checked.setdefault(model, {})
-    way = (model.config._attn_implementation, model.dtype, torch.is_autocast_enabled(model.device.type))
-    if way not in checked:
-        checked[way] = _of_comparison(model, layout)
-    return checked[way]
+    return _of_comparison(model, layout)
 
 
 def stretched(model: PreTrainedModel, longest: int) -> str | None:
-    """Return the kind of rotary positions whose frequencies change, for a whole batch, with its longest row; or None.
+    """Return the kind of rotary positions whose frequencies depend on the longest row of the batch; or None.
 
-    With these a row beyond the original length computes something else beside a longer row (transformers'
+    Beyond the original length a row then computes something else in another batch (transformers'
     modeling_rope_utils.py, `dynamic_rope_update`), so each row has to be decoded by itself.
     """
     config = text_config(model.config)
@@ -97,12 +92,19 @@ def _of_attention(model: PreTrainedModel, longest: int) -> str | None:
 
 
 def _of_comparison(model: PreTrainedModel, layout: HeadLayout) -> str | None:
+    """Return what the comparison found, which is made once for each kind of computation."""
+    way = (model.config._attn_implementation, model.dtype, torch.is_autocast_enabled(model.device.type))
     try:
-        difference = _largest_difference(model, layout)
-    except Exception as error:  # foreign modelling code: whatever it raises, the plain way is open
+        found = probe_of(model, layout).comparisons
+        if way not in found:
+            found[way] = _judged(_largest_difference(model, layout), model.dtype)
+    except Exception as error:  # foreign modelling code: whatever it raises, `generate` remains
         return f"its cache takes no rows of different lengths ({type(error).__name__}: {str(error)[:120]})"
-    allowed = TOLERANCE.get(model.dtype, COARSE_TOLERANCE)
-    if not difference <= allowed:  # NaN included
+    return found[way]
+
+
+def _judged(difference: float, dtype: torch.dtype) -> str | None:
+    if not difference <= TOLERANCE.get(dtype, COARSE_TOLERANCE):  # NaN included
         return f"its logits differ by {difference:.2g} of their spread with rows of different lengths in one cache"
     log.info("fast decoding checked on the model: logits differ by %.1g of their spread", difference)
     return None
@@ -110,7 +112,7 @@ def _of_comparison(model: PreTrainedModel, layout: HeadLayout) -> str | None:
 
 @torch.inference_mode()
 def _largest_difference(model: PreTrainedModel, layout: HeadLayout) -> float:
-    """Read three rows in uneven steps, and rows that begin at upper layers; compare with each row alone."""
+    """Compare three rows read in uneven steps, and rows that start at upper layers, with each row alone."""
     passes, last = Passes(model, layout, COMPARED_TOKENS), len(layout.layers) - 1
     candidates = [BASE, Candidate(((last, 0),)), Candidate(((last // 2, 0), (last, 0)))]
     draw = torch.Generator().manual_seed(0)
@@ -126,18 +128,20 @@ def _largest_difference(model: PreTrainedModel, layout: HeadLayout) -> float:
     logits = passes.run(cache, [row[n : n + 4] for row, n in zip(tokens, begun, strict=True)], candidates, 4)
     found += [(logits[i], alone[i][n : n + 4]) for i, n in enumerate(begun)]
     for row, number in ((1, last), (2, last // 2)):
-        entry = passes.enter(passes.cache(1), [tokens[row]], [number])[number]
-        for beginning in (entry, entry._replace(heads=None)):
-            found.append((_begun_at(passes, number, beginning, tokens[row], candidates[row]), alone[row][3:]))
+        whole = passes.enter(passes.cache(1), [tokens[row]], [number])[number]
+        for given in (whole, whole._replace(heads=None)):
+            found.append((_started_at(passes, number, given, tokens[row], candidates[row]), alone[row][3:]))
     spread = torch.stack(alone).std().item()
     return max((a.float() - b).abs().max().item() for a, b in found) / max(spread, 1e-9)
 
 
-def _begun_at(passes: Passes, number: int, entry: Entry, tokens: list[int], candidate: Candidate) -> torch.Tensor:
-    """Read three tokens and then the others from layer `number` on; returns the logits of the others."""
+def _started_at(
+    passes: Passes, number: int, given: LayerInput, tokens: list[int], candidate: Candidate
+) -> torch.Tensor:
+    """Read three tokens from layer `number` on, then the others; returns the logits of the others."""
     cache, count = passes.cache(1), len(tokens)
-    with passes.entries.beginning_at(number, entry.between(0, 3)):
+    with passes.inputs.starting_at(number, given.between(0, 3)):
         passes.run(cache, [tokens[:3]], [candidate], 1)
     cache.lengths += 3
-    with passes.entries.beginning_at(number, entry.between(3, count)):
+    with passes.inputs.starting_at(number, given.between(3, count)):
         return passes.run(cache, [tokens[3:]], [candidate], count - 3)[0]

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from benchmarks.tiny_architectures import tiny_model
-from sprint_lmeval.generation.fast.device_limits import MEGABYTE, rules_of
+from sprint_lmeval.generation.fast.device_limits import MEGABYTE, limits_of
 
 
 def weight_bytes(model) -> int:
@@ -14,25 +14,25 @@ def weight_bytes(model) -> int:
 @pytest.mark.parametrize(("dtype", "tokens"), [(torch.float32, 24), (torch.bfloat16, 110)])
 def test_a_byte_of_keys_and_values_costs_as_much_as_one_of_the_weights(dtype, tokens):
     model = tiny_model("Llama").to(dtype)
-    rules = rules_of(model)
-    assert rules.overhead(0) == rules.free_tokens > tokens
-    assert rules.overhead(weight_bytes(model)) - rules.free_tokens == pytest.approx(tokens)
-    assert rules.halved().overhead(1000) == rules.overhead(1000)
+    limits = limits_of(model)
+    assert limits.overhead(0) == limits.free_tokens > tokens
+    assert limits.overhead(weight_bytes(model)) - limits.free_tokens == pytest.approx(tokens)
+    assert limits.halved().overhead(1000) == limits.overhead(1000)
 
 
 def test_half_the_memory():
-    rules = rules_of(tiny_model("Llama"))
-    half = rules.halved()
-    assert (half.pass_tokens, half.logits_bytes) == (rules.pass_tokens // 2, rules.logits_bytes // 2)
-    assert half.cache_bytes == rules.cache_bytes // 2
+    limits = limits_of(tiny_model("Llama"))
+    half = limits.halved()
+    assert (half.pass_tokens, half.logits_bytes) == (limits.pass_tokens // 2, limits.logits_bytes // 2)
+    assert half.cache_bytes == limits.cache_bytes // 2
 
 
 def test_a_small_model_has_room_all_the_same():
-    rules = rules_of(tiny_model("Llama"))
-    assert rules.cache_bytes >= 32 * MEGABYTE and rules.pass_tokens == 4096
+    limits = limits_of(tiny_model("Llama"))
+    assert limits.cache_bytes >= 32 * MEGABYTE and limits.pass_tokens == 4096
 
 
 def test_wide_layers_read_fewer_tokens_at_a_time():
     wide = tiny_model("Llama")
     wide.config.intermediate_size = 1 << 16
-    assert rules_of(wide).pass_tokens == 256
+    assert limits_of(wide).pass_tokens == 256

@@ -1,4 +1,4 @@
-"""The cache of rows of different lengths: places, rejected tokens, rows taken out, put in and moved."""
+"""The cache of rows of different lengths: positions, rejected tokens, rows taken out, put in and moved."""
 
 import torch
 
@@ -28,14 +28,14 @@ def test_rows_are_taken_out_put_in_and_moved():
     cache = RowCache(1, 3)
     written(cache, [[1, 2], [3, 4], [5, 6]])
     cache.lengths += 2
-    parts = copied(cache.take(2, 2))
+    row = copied(cache.take(2, 2))
     cache.move(1, 0)
     other = RowCache(1, 2)
-    other.put(1, parts, 2)
+    other.put(1, row, 2)
     assert other.lengths.tolist() == [0, 2]
     assert written(other, [[7], [8]]).tolist() == [[7, 0, 0], [5, 6, 8]]
     assert written(cache, [[9], [9], [9]])[0].tolist() == [3, 4, 9]
-    parts[0][0].zero_()
+    row[0][0].zero_()
     assert written(cache, [[9], [9], [9]])[2].tolist() == [5, 6, 9], "what was taken is a copy"
 
 
@@ -47,7 +47,7 @@ def test_it_grows_and_keeps_what_it_has():
         cache.lengths += 7
     seen = written(cache, [[0.0]])[0]
     assert seen[:-1].tolist() == list(range(len(seen) - 1))
-    assert cache.places % GROWTH == 0
+    assert cache.positions % GROWTH == 0
 
 
 @torch.inference_mode()

@@ -6,6 +6,8 @@ from torch import nn
 
 from benchmarks.tiny_architectures import tiny_model
 from sprint_lmeval.generation.fast.lm_head import OutputHead, first_best, plain_head
+from sprint_lmeval.generation.fast.probe import probe_of
+from sprint_lmeval.pruning.hooks import head_layout
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16, torch.float64])
@@ -23,6 +25,10 @@ def test_the_first_best_is_that_of_argmax(dtype):
     assert torch.equal(first_best(logits[7:]), logits[7:].argmax(-1))
     assert torch.equal(first_best(logits[13:]), logits[13:].argmax(-1))
     assert torch.equal(first_best(logits[13:, 1]), logits[13:, 1].argmax(-1)), "not contiguous"
+
+
+def head_of_model(model) -> OutputHead | None:
+    return plain_head(model, probe_of(model, head_layout(model)), 64)
 
 
 def whole_numbers(shape, seed: int) -> torch.Tensor:
@@ -69,7 +75,7 @@ def test_only_a_head_whose_output_is_the_logits_is_taken_apart(name, changes, pl
     model = tiny_model(name)
     for setting, value in changes.items():
         setattr(model.config, setting, value)
-    head = plain_head(model, 64)
+    head = head_of_model(model)
     assert (head is not None) == plain
     if head is not None:
         tokens = torch.tensor([[3, 1, 4]])
@@ -80,7 +86,7 @@ def test_only_a_head_whose_output_is_the_logits_is_taken_apart(name, changes, pl
 
 def test_a_head_that_something_else_has_changed_is_left_whole():
     model = tiny_model("Llama")
-    head = plain_head(model, 64)
+    head = head_of_model(model)
     with head.left_out():
-        assert plain_head(model, 64) is None
-    assert plain_head(model, 64) is not None, "put back"
+        assert head_of_model(model) is None
+    assert head_of_model(model) is not None, "put back"

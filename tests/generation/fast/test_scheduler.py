@@ -1,12 +1,11 @@
-"""Fast decoding writes what transformers' own `generate` writes, whatever is shared, guessed or left out on the way."""
+"""Fast decoding writes what transformers' own `generate` writes, whatever is shared, drafted or skipped on the way."""
 
 import pytest
 import torch
 
 from sprint_lmeval.candidates import BASE, Candidate
 from sprint_lmeval.generation.decode import Row, Settings, generate
-from sprint_lmeval.generation.fast import device_limits as device_rules
-from sprint_lmeval.generation.fast import scheduler as decoding
+from sprint_lmeval.generation.fast import device_limits, scheduler
 from sprint_lmeval.passn.fewshot import tiny_examples
 from tests.shared.decoding_examples import HEADS, fast, prompts
 from tests.shared.decoding_examples import plain as plain
@@ -16,13 +15,13 @@ from tests.shared.decoding_examples import tiny as tiny
 def passes_of(monkeypatch) -> list[tuple[int, int]]:
     """Record rows and tokens of every forward pass."""
     seen = []
-    run = decoding.Passes._forward
+    run = scheduler.Passes._forward
 
     def counted(self, cache, tokens, candidates, logits):
         seen.append((len(tokens), len(tokens[0])))
         return run(self, cache, tokens, candidates, logits)
 
-    monkeypatch.setattr(decoding.Passes, "_forward", counted)
+    monkeypatch.setattr(scheduler.Passes, "_forward", counted)
     return seen
 
 
@@ -34,7 +33,7 @@ def test_every_head_writes_its_own_text(tiny, plain):
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 200])
-def test_places_for_few_or_many_rows(tiny, plain, batch_size):
+def test_slots_for_few_or_many_rows(tiny, plain, batch_size):
     rows = [Row(prompt, c) for prompt in prompts(3) for c in (BASE, *HEADS[::4])]
     assert fast(tiny, rows, batch_size=batch_size) == plain(rows)
 
@@ -52,14 +51,14 @@ def test_a_beginning_that_all_prompts_share_is_read_once(tiny, plain, monkeypatc
 
 @pytest.mark.parametrize("cache_bytes", [1, 1 << 20, 4 << 20])
 def test_little_memory_for_keys_and_values(tiny, plain, monkeypatch, cache_bytes):
-    monkeypatch.setattr(device_rules, "_cpu_cache_bytes", lambda model: cache_bytes)
+    monkeypatch.setattr(device_limits, "_cpu_cache_bytes", lambda model: cache_bytes)
     rows = [Row("Question: a b c d e f g h i j k l m n o p\n\n" + p, c) for p in prompts(3) for c in (BASE, *HEADS[:9])]
     assert fast(tiny, rows) == plain(rows)
 
 
 def test_out_of_memory_goes_on_with_less(tiny, plain, monkeypatch, caplog):
     rows = [Row(prompt, c) for prompt in prompts(4) for c in (BASE, *HEADS[::4])]
-    expected, forward, passes = plain(rows), decoding.Passes._forward, []
+    expected, forward, passes = plain(rows), scheduler.Passes._forward, []
 
     def full(self, cache, tokens, candidates, logits):
         passes.append(len(tokens))
@@ -67,7 +66,7 @@ def test_out_of_memory_goes_on_with_less(tiny, plain, monkeypatch, caplog):
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
         return forward(self, cache, tokens, candidates, logits)
 
-    monkeypatch.setattr(decoding.Passes, "_forward", full)
+    monkeypatch.setattr(scheduler.Passes, "_forward", full)
     assert fast(tiny, rows) == expected
     assert max(passes) > 9 and "out of memory" in caplog.text and "at most 6 in a pass" in caplog.text
 
@@ -77,26 +76,26 @@ def test_other_errors_are_not_taken_for_want_of_memory(tiny, monkeypatch):
         raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
 
     fast(tiny, [Row(prompts(1)[0], BASE)])  # the model is checked by now
-    monkeypatch.setattr(decoding.Passes, "_forward", broken)
+    monkeypatch.setattr(scheduler.Passes, "_forward", broken)
     with pytest.raises(RuntimeError, match="shapes cannot"):
         fast(tiny, [Row(prompts(1)[0], BASE)])
 
 
-def test_rows_that_outgrow_the_others_wait_aside(tiny, plain, monkeypatch):
+def test_stragglers_are_set_aside(tiny, plain, monkeypatch):
     rows = [Row(prompt, c) for prompt in prompts(12) for c in (BASE, *HEADS[:20])]
-    went, allowed = [], decoding.Pool._may_go_aside
+    went, allowed = [], scheduler.Scheduler._may_set_aside
 
-    def noted(pool, outgrown):
-        aside = allowed(pool, outgrown)
+    def noted(self, outgrown):
+        aside = allowed(self, outgrown)
         went.extend(outgrown if aside else [])
         return aside
 
-    monkeypatch.setattr(decoding.Pool, "_may_go_aside", noted)
+    monkeypatch.setattr(scheduler.Scheduler, "_may_set_aside", noted)
 
-    def scant(pool, rows):
-        return decoding.up_to_growth(max(row.places for row in rows) + 1)
+    def scant(self, rows):
+        return scheduler.rounded_up(max(row.cached for row in rows) + 1)
 
-    monkeypatch.setattr(decoding.Pool, "_places", scant)
+    monkeypatch.setattr(scheduler.Scheduler, "_positions", scant)
     assert fast(tiny, rows, max_new_tokens=150, batch_size=64) == plain(rows, max_new_tokens=150)
     assert went, "no row outgrew the others: the test shows nothing"
 
@@ -140,7 +139,7 @@ def test_samples_are_drawn_from_the_same_numbers(tiny, plain, settings):
 
 
 def test_fewer_tokens_are_read_than_written(tiny, monkeypatch):
-    """Guesses, shared prompts and shared lower layers pay: forward passes are far fewer than tokens."""
+    """Drafts, shared prompts and shared lower layers pay: forward passes are far fewer than tokens."""
     seen = passes_of(monkeypatch)
     rows = [Row(prompt, c) for prompt in prompts(2) for c in (BASE, *HEADS)]
     found = fast(tiny, rows, batch_size=8)
@@ -166,13 +165,13 @@ def test_rows_come_as_they_are_finished(tiny, monkeypatch):
     assert at_first < len(seen) / 2
 
 
-def test_what_finished_questions_know_is_let_go(tiny, monkeypatch):
-    pools = []
-    begin = decoding.Pool.__init__
+def test_what_finished_prompts_hold_is_dropped(tiny, monkeypatch):
+    begun = []
+    begin = scheduler.Scheduler.__init__
     monkeypatch.setattr(
-        decoding.Pool, "__init__", lambda self, *a, **k: (pools.append((self, a)), begin(self, *a, **k))[1]
+        scheduler.Scheduler, "__init__", lambda self, *a, **k: (begun.append(a), begin(self, *a, **k))[1]
     )
     fast(tiny, [Row(prompt, c) for prompt in prompts(3) for c in (BASE, *HEADS[:4])])
-    questions = pools[0][1][4]
-    assert len(questions) == 3
-    assert all(q.siblings.next == {} and q.trunk is None and q.leader is None for q in questions)
+    groups = begun[0][4]
+    assert len(groups) == 3
+    assert all(g.ngrams.next == {} and g.shared_layers is None and g.reference_row is None for g in groups)

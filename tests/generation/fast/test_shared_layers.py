@@ -1,4 +1,4 @@
-"""What is computed once for all candidates of a question: taken where it is the same, and put in where they begin."""
+"""What is computed once for all candidates of a prompt: taken where it is the same, put in where they start."""
 
 import pytest
 import torch
@@ -7,9 +7,9 @@ from benchmarks.tiny_architectures import TINY, tiny_model
 from sprint_lmeval.candidates import BASE, Candidate
 from sprint_lmeval.generation import decode as generation
 from sprint_lmeval.generation.decode import Row
-from sprint_lmeval.generation.fast import shared_layers as layer_entries
+from sprint_lmeval.generation.fast import probe, shared_layers
 from sprint_lmeval.generation.fast.forward import Passes
-from sprint_lmeval.generation.fast.shared_layers import Entry, padded
+from sprint_lmeval.generation.fast.shared_layers import LayerInput, padded
 from sprint_lmeval.pruning.hooks import head_layout, prune_heads
 from tests.shared.decoding_examples import HEADS, fast, prompts
 from tests.shared.decoding_examples import plain as plain
@@ -37,18 +37,18 @@ def test_candidates_of_a_layer_begin_with_what_they_have_in_common(monkeypatch, 
     candidates = [*(Candidate(((number, head),)) for head in range(3)), BASE, above]
     expected = {candidate: alone(model, candidate) for candidate in candidates}
     if not shared:
-        monkeypatch.setattr(layer_entries, "_counts_returned", lambda *given: None)
+        monkeypatch.setattr(probe, "_count", lambda *given: 0)
     passes = passes_of(model)
-    assert passes.entries.share_heads is shared
-    entry = passes.enter(passes.cache(1), [TOKENS], [number])[number]
-    assert (entry.heads is not None) is shared
+    assert passes.inputs.share_heads is shared
+    given = passes.enter(passes.cache(1), [TOKENS], [number])[number]
+    assert (given.heads is not None) is shared
     for together in (candidates, [BASE, above, BASE]):  # with and without one that prunes this layer
         count = len(together)
         cache = passes.cache(count)
-        with passes.entries.beginning_at(number, entry.between(0, 5).rows(count)):
+        with passes.inputs.starting_at(number, given.between(0, 5).rows(count)):
             passes.run(cache, [TOKENS[:5]] * count, together, 1)
         cache.lengths += 5
-        with passes.entries.beginning_at(number, entry.between(5, 8).rows(count)):
+        with passes.inputs.starting_at(number, given.between(5, 8).rows(count)):
             logits = passes.run(cache, [TOKENS[5:]] * count, together, 3)
         for row, candidate in enumerate(together):
             assert torch.allclose(logits[row], expected[candidate][5:], atol=1e-5), candidate
@@ -67,25 +67,25 @@ def untouched(model) -> bool:
 
 def test_an_error_leaves_the_model_as_it_was():
     model = tiny_model("Llama")
-    entries = passes_of(model).entries
-    with pytest.raises(ZeroDivisionError), entries.kept([0, 1]):
+    inputs = passes_of(model).inputs
+    with pytest.raises(ZeroDivisionError), inputs.kept([0, 1]):
         1 / 0  # noqa: B018
-    with pytest.raises(ZeroDivisionError), entries.beginning_at(1, Entry(torch.zeros(1, 1, 1), torch.zeros(1, 1, 1))):
+    with pytest.raises(ZeroDivisionError), inputs.starting_at(1, LayerInput(*2 * [torch.zeros(1, 1, 1)])):
         1 / 0  # noqa: B018
     assert untouched(model)
 
 
-def test_entries_of_several_layers_and_questions():
+def test_inputs_of_several_layers_and_prompts():
     model = tiny_model("Llama")
     passes = passes_of(model)
     other = TOKENS[::-1][:5]
-    entries = passes.enter(passes.cache(2), [TOKENS, other + [0] * 3], [0, 1])
-    assert sorted(entries) == [0, 1]
-    rows = padded([entries[1].row(0, 8), entries[1].row(1, 5)], 8)
-    assert rows.hidden.shape == entries[1].hidden.shape and rows.heads.shape == entries[1].heads.shape
-    assert torch.equal(rows.hidden[0], entries[1].hidden[0])
-    assert torch.equal(rows.heads[1, :5], entries[1].heads[1, :5]) and not rows.heads[1, 5:].any()
-    assert padded([Entry(rows.hidden[:1], None)], 9).heads is None
+    inputs = passes.enter(passes.cache(2), [TOKENS, other + [0] * 3], [0, 1])
+    assert sorted(inputs) == [0, 1]
+    rows = padded([inputs[1].row(0, 8), inputs[1].row(1, 5)], 8)
+    assert rows.hidden.shape == inputs[1].hidden.shape and rows.heads.shape == inputs[1].heads.shape
+    assert torch.equal(rows.hidden[0], inputs[1].hidden[0])
+    assert torch.equal(rows.heads[1, :5], inputs[1].heads[1, :5]) and not rows.heads[1, 5:].any()
+    assert padded([LayerInput(rows.hidden[:1], None)], 9).heads is None
 
 
 @pytest.mark.parametrize("in_place", [True, False])
@@ -100,11 +100,11 @@ def test_what_the_attention_adds_behind_its_projection_is_seen(monkeypatch, in_p
         return (output.add_(1) if in_place else output + 1, *others)
 
     monkeypatch.setattr(attention, "forward", more)
-    assert passes_of(model).entries.share_heads is False
+    assert passes_of(model).inputs.share_heads is False
 
 
 def test_all_families_but_these_share_the_heads():
-    shared = {name: passes_of(tiny_model(name)).entries.share_heads for name in TINY}
+    shared = {name: passes_of(tiny_model(name)).inputs.share_heads for name in TINY}
     assert {name for name, shares in shared.items() if not shares} == {"BLOOM"}
 
 
@@ -121,14 +121,14 @@ def test_other_families_write_what_generate_writes(name, layers, monkeypatch, to
     }[layers]
     rows = [Row(prompt, c) for prompt in ("w1 w2 w3 w4 w5", "w7 w8", "w9 w10 w11") for c in candidates]
     found = fast((model, tokenizer), rows, max_new_tokens=12)
-    monkeypatch.setattr(generation, "obstacle", lambda *args: "to compare with")
+    monkeypatch.setattr(generation, "why_not_fast", lambda *args: "to compare with")
     assert found == fast((model, tokenizer), rows, max_new_tokens=12)
 
 
 def test_the_same_texts_without_shared_heads(tiny, plain, monkeypatch):
     rows = [Row(prompt, c) for prompt in prompts(3) for c in (BASE, *HEADS[::2])]
     expected = plain(rows)
-    monkeypatch.setattr(layer_entries.LayerEntries, "__init__", without_heads(layer_entries.LayerEntries.__init__))
+    monkeypatch.setattr(shared_layers.LayerInputs, "__init__", without_heads(shared_layers.LayerInputs.__init__))
     assert fast(tiny, rows) == expected
 
 

@@ -6,10 +6,9 @@ import torch
 from benchmarks.tiny_architectures import tiny_model
 from sprint_lmeval.candidates import BASE
 from sprint_lmeval.generation.decode import Settings
-from sprint_lmeval.generation.fast import forward as passes
-from sprint_lmeval.generation.fast import supported as fast_way
+from sprint_lmeval.generation.fast import forward, supported
 from sprint_lmeval.generation.fast.forward import Passes
-from sprint_lmeval.generation.fast.supported import obstacle, repetition_penalty, stretched
+from sprint_lmeval.generation.fast.supported import repetition_penalty, stretched, why_not_fast
 from sprint_lmeval.pruning.hooks import head_layout
 
 
@@ -19,7 +18,7 @@ def llama():
 
 
 def reason(model, longest: int = 40, **settings) -> str | None:
-    return obstacle(model, head_layout(model), Settings(max_new_tokens=8, **settings), longest)
+    return why_not_fast(model, head_layout(model), Settings(max_new_tokens=8, **settings), longest)
 
 
 def test_a_common_decoder_is_fast(llama):
@@ -72,7 +71,7 @@ def test_a_model_that_returns_all_logits(llama, monkeypatch):
 
 def test_the_check_is_made_anew_for_another_attention(llama, monkeypatch):
     assert reason(llama) is None
-    monkeypatch.setattr(passes.Passes, "_mask", lambda self, visible: torch.ones_like(visible))
+    monkeypatch.setattr(forward.Passes, "_mask", lambda self, visible: torch.ones_like(visible))
     assert reason(llama) is None, "remembered"
     llama.config._attn_implementation_internal = "eager"
     assert "differ" in reason(llama)
@@ -84,7 +83,7 @@ def test_attention_that_takes_no_mask_per_row(llama):
 
 
 def test_a_model_that_ignores_the_mask_is_found_out(llama, monkeypatch):
-    monkeypatch.setattr(passes.Passes, "_mask", lambda self, visible: torch.ones_like(visible))
+    monkeypatch.setattr(forward.Passes, "_mask", lambda self, visible: torch.ones_like(visible))
     assert "differ" in reason(llama)
 
 
@@ -92,7 +91,7 @@ def test_a_model_that_fails_is_found_out(llama, monkeypatch):
     def refuse(*args, **kwargs):
         raise TypeError("unexpected keyword argument 'logits_to_keep'")
 
-    monkeypatch.setattr(fast_way.Passes, "run", refuse)
+    monkeypatch.setattr(supported.Passes, "run", refuse)
     assert "TypeError" in reason(llama)
 
 
