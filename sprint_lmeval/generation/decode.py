@@ -15,7 +15,6 @@ from dataclasses import replace
 from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from sprint_lmeval.errors import InputError
 from sprint_lmeval.generation.fallback import generate_batch
 from sprint_lmeval.generation.fast.device_limits import limits_of
 from sprint_lmeval.generation.fast.forward import Passes
@@ -47,7 +46,7 @@ def generate(
     Args:
         model: a decoder of transformers, on its device, in evaluation mode.
         tokenizer: the model's own.
-        rows: any number; equal rows are decoded once. All have a seed, or none has.
+        rows: any number; equal rows are decoded once. Greedy rows come before those with a seed.
         settings: token limit, stop strings, sampling.
         layout: the model's heads, where they were looked up already.
 
@@ -55,19 +54,23 @@ def generate(
         Each distinct row with its response, as soon as it is finished.
 
     Raises:
-        InputError: rows with and without a seed.
         ValueError: heads that the model does not have.
     """
     rows = list(dict.fromkeys(rows))
-    if len({row.seed is None for row in rows}) > 1:
-        raise InputError("rows with and without a seed were given together: decode them in two calls")
+    layout = layout or head_layout(model)
+    for sampled in (False, True):
+        of_kind = [row for row in rows if (row.seed is not None) == sampled]
+        if of_kind:
+            yield from _generate(model, tokenizer, of_kind, settings, layout)
+
+
+def _generate(model, tokenizer, rows, settings, layout) -> Iterator[tuple[Row, Response]]:
     encoded = {prompt: encode(tokenizer, prompt, settings) for prompt in {row.prompt for row in rows}}
     room = settings.max_prompt_tokens or max(map(len, encoded.values()), default=0)
     cut = {prompt: max(0, len(ids) - room) for prompt, ids in encoded.items()}
     prompts = {prompt: ids[-room:] for prompt, ids in encoded.items()}
     rows.sort(key=lambda row: (-len(encoded[row.prompt]), row.prompt))
-    layout = layout or head_layout(model)
-    way = _fast if rows and _may_be_fast(model, layout, settings, rows, prompts) else _plain
+    way = _fast if _may_be_fast(model, layout, settings, rows, prompts) else _plain
     for row, response in way(model, tokenizer, rows, prompts, settings, layout):
         yield row, replace(response, cut_tokens=cut[row.prompt])
 

@@ -145,4 +145,5 @@ class _Decoder:
 def _sampler(batch: list[Row], settings: Settings) -> RowSampler | None:
     if batch[0].seed is None:
         return None
-    return RowSampler([row.seed for row in batch], settings.temperature, settings.top_k, settings.top_p)
+    seeds, codes = [row.seed for row in batch], [row.code for row in batch]
+    return RowSampler(seeds, settings.temperature, settings.top_k, settings.top_p, codes)

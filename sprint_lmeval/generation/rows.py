@@ -21,18 +21,25 @@ class Row:
         candidate: what is pruned; its notation is taken too, and becomes a `Candidate`.
         sample: tells equal rows apart, such as repeated samples.
         seed: of the row's own random numbers; None: greedy.
+        code: of an arithmetic sample (arXiv 2210.15458), from 0 up to below 1; None: an ordinary sample. Response i of
+            a question has the code (v(i) + shift) % 1, where v is the van der Corput sequence 0, 1/2, 1/4, 3/4, ... and
+            the shift, drawn once for the question, is the same for all of its rows. Each row needs a seed of its own,
+            too: behind the first tokens, which the code decides, it draws its numbers from the seed.
 
     Raises:
-        ValueError: a candidate that cannot be read.
+        ValueError: a candidate that cannot be read, a code without a seed or out of range.
     """
 
     prompt: str
     candidate: Candidate
     sample: int = 0
     seed: int | None = None
+    code: float | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "candidate", Candidate.of(self.candidate))
+        if self.code is not None and (self.seed is None or not 0 <= self.code < 1):
+            raise ValueError(f"code={self.code}, seed={self.seed} given: a code is from 0 up to below 1, beside a seed")
 
 
 @dataclass(frozen=True)

@@ -1,23 +1,48 @@
-"""Multinomial sampling with one seed per row: a row's text does not depend on its batch, its rank or its neighbours.
+"""Sampling with one seed per row: a row's text does not depend on its batch, its rank or its neighbours.
 
-In: next-token scores, and one random number of the row's own stream. Out: the drawn token; for transformers'
-`generate`, scores that leave only the drawn token, so that greedy selection takes it. Temperature, top-k and top-p are
-transformers' own warpers, in transformers' order.
+In: next-token scores, and one number in [0, 1) for each row. Out: the token at which the running sum of the filtered
+distribution passes the number; for transformers' `generate`, scores that leave only this token, so that greedy
+selection takes it. Temperature, top-k and top-p are transformers' own warpers, in transformers' order.
+
+An ordinary sample takes each number from the row's random stream. An arithmetic sample (arXiv 2210.15458) has a code in
+[0, 1): its first number is the code, and each further one is where the last number lay inside its token's interval.
+Evenly spread codes give well spread texts, and each code, drawn evenly, gives the distribution of an ordinary sample.
 """
 
 from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from transformers import LogitsProcessor, TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
 BLOCK = 1024  # tokens
+BELOW_ONE = 1 - 2**-53
+# A code is used until its text is less probable than this: by then hardly any two codes of a question share their text.
+# Behind it numbers come from the row's stream. Given the text so far, the rest of a code is distributed evenly, as these
+# numbers are, so the distribution stays. Rounding errors of logits are divided by the text's probability: a code that
+# were used for longer would make the text depend on what else is in the batch.
+LEAST_PROBABILITY = 2.0**-8
+
+
+class Code(NamedTuple):
+    """What is left of a code: the next number, and the probability of the text that it has chosen."""
+
+    number: float
+    probability: float = 1.0
+
+    def behind(self, before: float, mass: float) -> Code | None:
+        """Return the code behind a token whose interval begins at `before` and is `mass` wide; None: it is used up."""
+        probability = self.probability * mass
+        if probability < LEAST_PROBABILITY:
+            return None
+        return Code(min(max(0.0, (self.number - before) / mass), BELOW_ONE), probability)
 
 
 class Multinomial:
-    """Draws tokens after temperature, top-k and top-p.
+    """Distributions after temperature, top-k and top-p.
 
     Args:
         temperature: above 0.
@@ -32,52 +57,86 @@ class Multinomial:
         if top_p < 1.0:
             self.warpers.append(TopPLogitsWarper(float(top_p)))
 
-    def draw(self, scores: torch.Tensor, uniform: Sequence[float]) -> torch.Tensor:
-        """Return tokens [rows, 1] drawn from `scores` [rows, vocabulary] by one number in [0, 1) for each row."""
+    def of(self, scores: torch.Tensor) -> RunningSums:
+        """Return the running sums of the distributions that `scores` [lines, vocabulary] give."""
         scores = scores.float()
         for warper in self.warpers:
             scores = warper(None, scores)
-        return _drawn(scores.softmax(-1), torch.tensor(uniform, dtype=torch.float64)[:, None])
+        return RunningSums(scores.softmax(-1))
+
+
+class RunningSums:
+    """Running sums of distributions [lines, vocabulary], in float64.
+
+    The block of tokens is found first, then the token inside it: running sums over a whole vocabulary cost as much as a
+    small model's forward pass.
+    """
+
+    def __init__(self, probabilities: torch.Tensor) -> None:
+        self.wide = torch.float32 if probabilities.device.type == "mps" else torch.float64
+        padding = (0, -probabilities.shape[-1] % BLOCK)
+        self.blocks = torch.nn.functional.pad(probabilities, padding).unflatten(-1, (-1, BLOCK))
+        self.masses = self.blocks.sum(-1, dtype=self.wide)  # [lines, blocks]
+        self.passed = self.masses.cumsum(-1)
+
+    def tokens(self, numbers: Sequence[float]) -> torch.Tensor:
+        """Return the tokens [lines] at which the sums pass the numbers, one a line."""
+        return self._found(slice(None), numbers)[0]
+
+    def intervals(self, lines: Sequence[int], numbers: Sequence[float]) -> list[tuple[int, float, float]]:
+        """Return for some lines the token, where its interval begins, and how wide that is."""
+        token, before, mass = self._found(list(lines), numbers)
+        return list(zip(token.tolist(), before.tolist(), mass.tolist(), strict=True))
+
+    def _found(self, lines: slice | list[int], numbers: Sequence[float]) -> tuple[torch.Tensor, ...]:
+        passed, masses = self.passed[lines], self.masses[lines]
+        total = passed[:, -1:]
+        target = torch.tensor(numbers, dtype=self.wide, device=passed.device)[:, None] * total
+        block = _first_above(passed, target, masses)
+        inside = self.blocks[lines].gather(1, block[:, :, None].expand(-1, -1, BLOCK))[:, 0].to(self.wide)
+        before = passed.gather(1, block) - masses.gather(1, block)
+        sums = inside.cumsum(-1)  # [lines, BLOCK]
+        index = _first_above(sums, target - before, inside)
+        mass = inside.gather(1, index)
+        start = before + sums.gather(1, index) - mass
+        return (block * BLOCK + index)[:, 0], (start / total)[:, 0], (mass / total)[:, 0]
 
 
 class RowSampler(LogitsProcessor):
-    """Draws each row's next token from its own stream of random numbers.
+    """Draws each row's next token from its own code or stream of random numbers.
 
     Args:
         seeds: one per row.
         temperature, top_k, top_p: of `Multinomial`.
+        codes: one per row; None: an ordinary sample.
     """
 
-    def __init__(self, seeds: list[int], temperature: float, top_k: int = 0, top_p: float = 1.0) -> None:
+    def __init__(
+        self,
+        seeds: Sequence[int],
+        temperature: float,
+        top_k: int = 0,
+        top_p: float = 1.0,
+        codes: Sequence[float | None] | None = None,
+    ) -> None:
         self.streams = [random.Random(seed) for seed in seeds]
+        self.codes = [None if code is None else Code(code) for code in codes or [None] * len(self.streams)]
         self.multinomial = Multinomial(temperature, top_k, top_p)
 
     def of_rows(self, slots: list[int]) -> RowSampler:
-        """Return a sampler of some of the rows, which continues their streams."""
+        """Return a sampler of some of the rows, which continues their streams and codes."""
         copy = RowSampler([], 1.0)
-        copy.multinomial, copy.streams = self.multinomial, [self.streams[slot] for slot in slots]
+        copy.multinomial = self.multinomial
+        copy.streams, copy.codes = ([given[slot] for slot in slots] for given in (self.streams, self.codes))
         return copy
 
     def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
-        drawn = self.multinomial.draw(scores, [s.random() for s in self.streams])  # scores: [rows, vocabulary]
-        return torch.full_like(scores.float(), -torch.inf).scatter(-1, drawn, 0.0)
-
-
-def _drawn(probabilities: torch.Tensor, uniform: torch.Tensor) -> torch.Tensor:
-    """Return the token [rows, 1] at which each row's running sum [rows, vocabulary] passes its number in [0, 1).
-
-    The block of tokens is found first, then the token inside it: running sums over a whole vocabulary cost as much as
-    a small model's forward pass.
-    """
-    wide = torch.float32 if probabilities.device.type == "mps" else torch.float64
-    blocks = torch.nn.functional.pad(probabilities, (0, -probabilities.shape[-1] % BLOCK)).unflatten(-1, (-1, BLOCK))
-    masses = blocks.sum(-1, dtype=wide)  # [rows, blocks]
-    passed = masses.cumsum(-1)
-    target = uniform.to(passed.device, wide) * passed[:, -1:]
-    block = _first_above(passed, target, masses)
-    inside = blocks.gather(1, block[:, :, None].expand(-1, -1, BLOCK))[:, 0].to(wide)  # [rows, BLOCK]
-    before = passed.gather(1, block) - masses.gather(1, block)
-    return block * BLOCK + _first_above(inside.cumsum(-1), target - before, inside)
+        drawn = [stream.random() for stream in self.streams]
+        numbers = [code.number if code else number for code, number in zip(self.codes, drawn, strict=True)]
+        found = self.multinomial.of(scores).intervals(range(len(numbers)), numbers)  # scores: [rows, vocabulary]
+        self.codes = [code and code.behind(*interval) for code, (_, *interval) in zip(self.codes, found, strict=True)]
+        tokens = torch.tensor([[token] for token, _, _ in found], device=scores.device)
+        return torch.full_like(scores.float(), -torch.inf).scatter(-1, tokens, 0.0)
 
 
 def _first_above(passed: torch.Tensor, target: torch.Tensor, masses: torch.Tensor) -> torch.Tensor:

@@ -114,7 +114,8 @@ def run_key(facts: dict, settings: Settings, seeded: bool) -> tuple[bytes, str]:
 
 def row_key(run: bytes, row: Row) -> bytes:
     """Return the key of one row's response."""
-    text = canonical([row.prompt, str(row.candidate), row.seed])
+    code = [] if row.code is None else [{"code": row.code}]
+    text = canonical([row.prompt, str(row.candidate), row.seed, *code])
     return hashlib.sha256(run + text.encode()).digest()
 
 

@@ -1,15 +1,11 @@
 """Generation: a row's text is its own, whatever shares its batch; where it stops; and how it is sampled."""
 
-from collections import Counter
-
 import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from sprint_lmeval.candidates import BASE, Candidate
-from sprint_lmeval.errors import InputError
 from sprint_lmeval.generation.decode import Row, Settings, generate
-from sprint_lmeval.generation.sampling import RowSampler
 from sprint_lmeval.generation.stopping import StopStrings
 from sprint_lmeval.pruning.hooks import prune_heads
 from sprint_lmeval.tiny import MODEL_FOLDER
@@ -183,32 +179,7 @@ def test_low_temperature_is_greedy(tiny):
     assert texts(tiny, [cold], temperature=1e-4)[cold] == texts(tiny, [greedy])[greedy]
 
 
-def test_seeds_and_greedy_rows_are_not_mixed(tiny):
-    with pytest.raises(InputError, match="two calls"):
-        texts(tiny, [Row("a", BASE), Row("a", BASE, 0, seed=1)])
-
-
-@pytest.mark.parametrize(
-    ("options", "expected"),
-    [
-        ({"temperature": 1.0}, [0.5, 0.3, 0.15, 0.05]),
-        ({"temperature": 2.0}, [0.378, 0.293, 0.207, 0.12]),
-        ({"temperature": 1.0, "top_k": 2}, [0.625, 0.375, 0, 0]),
-        ({"temperature": 1.0, "top_p": 0.9}, [0.5 / 0.95, 0.3 / 0.95, 0.15 / 0.95, 0]),
-    ],
-)
-def test_the_sampler_draws_the_warped_distribution(options, expected):
-    draws = 8000
-    scores = torch.tensor([0.5, 0.3, 0.15, 0.05]).log().expand(draws, 4)
-    drawn = RowSampler(list(range(draws)), **options)(torch.zeros(draws, 1), scores).argmax(-1).tolist()
-    counts = Counter(drawn)
-    assert set(counts) == {i for i, p in enumerate(expected) if p}
-    for token, probability in enumerate(expected):
-        assert counts[token] / draws == pytest.approx(probability, abs=0.022)  # 4 standard deviations
-
-
-def test_the_sampler_never_draws_a_forbidden_token():
-    scores = torch.full((500, 50), -torch.inf)
-    scores[:, 17] = 0.0
-    drawn = RowSampler(list(range(500)), temperature=1.0)(torch.zeros(500, 1), scores).argmax(-1)
-    assert set(drawn.tolist()) == {17}
+def test_greedy_rows_and_samples_may_be_given_together(tiny):
+    rows = [Row(p, BASE, i, seed) for p in prompts(2) for i, seed in enumerate((None, 5, 6))]
+    together = texts(tiny, rows, temperature=1.5)
+    assert together == {row: texts(tiny, [row], temperature=1.5)[row] for row in rows}

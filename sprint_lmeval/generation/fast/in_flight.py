@@ -12,6 +12,7 @@ from sprint_lmeval.candidates import MAX_NUMBER
 from sprint_lmeval.generation.fast.drafts import NGRAM_LENGTHS, NgramIndex
 from sprint_lmeval.generation.fast.shared_layers import SharedLayers
 from sprint_lmeval.generation.rows import Row
+from sprint_lmeval.generation.sampling import Code
 from sprint_lmeval.generation.stopping import StopStrings
 
 WORTH_A_REFERENCE = 2  # remaining rows from which on they wait for a reference answer to read along
@@ -86,6 +87,8 @@ class ActiveRow:
         stopped: how many new tokens it had when a stop string was complete.
         finished: whether its text has ended.
         stream: of a sampled row, its random numbers, one for each new token; `drawn` are those so far.
+        code: of an arithmetic sample, what is left of its code; None once it is used up.
+        later_codes: its code behind each of the tokens that were chosen last.
     """
 
     row: Row
@@ -96,12 +99,15 @@ class ActiveRow:
     finished: bool = False
     stream: random.Random | None = None
     drawn: list[float] = field(default_factory=list)
+    code: Code | None = None
+    later_codes: list[Code | None] = field(default_factory=list)
 
     @classmethod
     def begin(cls, row: Row, group: PromptGroup) -> ActiveRow:
         tail = group.prompt[-NGRAM_LENGTHS[0] :]
         stream = None if row.seed is None else random.Random(row.seed)
-        return cls(row, group, list(tail), len(tail), stream=stream)
+        code = None if row.code is None else Code(row.code)
+        return cls(row, group, list(tail), len(tail), stream=stream, code=code)
 
     @property
     def new(self) -> list[int]:
@@ -140,6 +146,8 @@ class ActiveRow:
             if token in ends.ends or self.stopped or count >= ends.limit:
                 self.finished = True
                 break
+        if self.code:  # `later_codes` is shorter than the tokens where the code was used up before the last one
+            self.code = next(iter(self.later_codes[len(self.written) - begun - 1 :]), None)
         self.group.ngrams.learn(self.written, begun + known)
 
 

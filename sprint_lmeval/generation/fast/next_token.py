@@ -1,6 +1,6 @@
-"""Chooses each row's next token: the best one, or the one that the row's own random number draws.
+"""Chooses each row's next token: the best one, or the one that the row's own random number or code draws.
 
-Given its random numbers, a sampled text is as certain as a greedy one, so drafts are verified for both alike.
+Given its random numbers and its code, a sampled text is as certain as a greedy one, so drafts are verified for both.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from sprint_lmeval.generation.fast.in_flight import ActiveRow
 from sprint_lmeval.generation.fast.kv_cache import RowCache
 from sprint_lmeval.generation.fast.lm_head import first_best
 from sprint_lmeval.generation.rows import Settings
-from sprint_lmeval.generation.sampling import Multinomial
+from sprint_lmeval.generation.sampling import Multinomial, RunningSums
 
 
 class TokenChoice:
@@ -54,8 +54,28 @@ class TokenChoice:
         if self.multinomial is None:
             return first_best(logits).tolist()
         count = logits.shape[1]
+        sums = self.multinomial.of(logits.flatten(0, 1))
         numbers = [number for row in rows for number in row.numbers(count)]
-        return self.multinomial.draw(logits.flatten(0, 1), numbers).view(len(rows), count).tolist()
+        chosen = sums.tokens(numbers).view(len(rows), count).tolist()
+        self._follow_codes(sums, rows, drafts, chosen)
+        return chosen
+
+    def _follow_codes(
+        self, sums: RunningSums, rows: list[ActiveRow], drafts: list[list[int]], chosen: list[list[int]]
+    ) -> None:
+        """Choose by codes instead, where a row has one: token after token, as far as its draft is right."""
+        codes = {slot: row.code for slot, row in enumerate(rows) if row.code}
+        for slot in codes:
+            rows[slot].later_codes = []
+        for index in range(len(chosen[0])):
+            lines = [slot * len(chosen[0]) + index for slot in codes]
+            found = sums.intervals(lines, [code.number for code in codes.values()]) if codes else []
+            for slot, (token, before, mass) in zip(list(codes), found, strict=True):
+                chosen[slot][index] = token
+                codes[slot] = codes[slot].behind(before, mass)
+                rows[slot].later_codes.append(codes[slot])
+                if codes[slot] is None or drafts[slot][index : index + 1] != [token]:
+                    del codes[slot]
 
     def _penalised(self, logits: torch.Tensor, rows: list[ActiveRow], drafts: list[list[int]]) -> torch.Tensor:
         lines = []
