@@ -21,9 +21,9 @@ from transformers import LogitsProcessor, TemperatureLogitsWarper, TopKLogitsWar
 BLOCK = 1024  # tokens
 BELOW_ONE = 1 - 2**-53
 # A code is used until its text is less probable than this: by then hardly any two codes of a question share their text.
-# Behind it numbers come from the row's stream. Given the text so far, the rest of a code is distributed evenly, as these
-# numbers are, so the distribution stays. Rounding errors of logits are divided by the text's probability: a code that
-# were used for longer would make the text depend on what else is in the batch.
+# Behind it numbers come from the row's stream. Given the text so far, the rest of a code is evenly distributed, as the
+# numbers are: the distribution stays. Rounding errors of logits are divided by the text's probability: a code that were
+# used for longer would make the text depend on what else is in the batch.
 LEAST_PROBABILITY = 2.0**-8
 
 
