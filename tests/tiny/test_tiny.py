@@ -14,9 +14,9 @@ import torch
 from safetensors import safe_open
 
 from benchmarks import tiny_model
+from benchmarks import tiny_training as training
 from sprint_lmeval.candidates import BASE
 from sprint_lmeval.tiny import MODEL_FOLDER
-from sprint_lmeval.tiny import train as training
 from sprint_lmeval.tiny.families import FAMILIES
 from sprint_lmeval.tiny.problems import SIZES, problems, stream
 
