@@ -3,7 +3,7 @@
     python results/build.py            # writes results/report/, and the parts of the two pages between their marks
     python results/build.py --check    # exit status 1 where they are not what the measured files say; writes nothing
 
-The report is that of `sprint-lmeval report --separate`, of the harness's runs and the outcome matrices in this folder.
+The report is that of `sprint-lmeval report`, of the harness's runs and the outcome matrices in this folder.
 Runs under sprint/ were kept without samples; their verdicts come from the matrices, rankings and samples beside them.
 Compared are the words and numbers (README.md and CSV), not the bytes of figures, which depend on the machine's fonts.
 """
@@ -56,7 +56,7 @@ def build(folder: Path) -> Report:
     runs, left_out = read_runs(sorted(HERE.glob("*/*/*/results.json")))
     assert not left_out, left_out
     runs += [run for study in studies for run in study.harness_runs]
-    return write_report(folder, runs, [study.test for study in studies], separate=True)
+    return write_report(folder, runs, [study.test for study in studies])
 
 
 def differing() -> list[Path]:

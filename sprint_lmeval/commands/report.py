@@ -20,16 +20,16 @@ def add(commands):
     parser.add_argument("results", nargs="+", metavar="RESULTS", help="results of *_passn tasks: files or folders")
     parser.add_argument("-o", "--output", required=True, metavar="DIR", help="the report; an older one is replaced")
     parser.add_argument("--matrix", action="append", default=[], metavar="FILE", help="an outcome matrix (parquet)")
-    parser.add_argument(
-        "--separate", action="store_true", help="tables of their own for runs that cannot be compared, not an error"
-    )
+    strictness = parser.add_mutually_exclusive_group()
+    strictness.add_argument("--strict", action="store_true", help="refuse runs that cannot be compared")
+    strictness.add_argument("--separate", action="store_true", help="tables of their own for them (the default)")
     return parser
 
 
 def call(options) -> str:
     """Return what was written, and what was left out."""
     from sprint_lmeval.report.matrices import read_matrices
-    from sprint_lmeval.report.write import write_report
+    from sprint_lmeval.report.write import apart, write_report
     from sprint_lmeval.runs.result_files import named_paths
     from sprint_lmeval.runs.run import read_runs
 
@@ -37,8 +37,9 @@ def call(options) -> str:
     replaced = [f"{folder} was a link and is a folder now; what it led to is unchanged."] if folder.is_symlink() else []
     matrices, notes = read_matrices(given, named_paths(options.matrix))
     runs, left_out = read_runs([p for p in given if p.suffix != ".parquet"], may_be_none=bool(matrices))
-    report = write_report(folder, runs, matrices, options.separate, [*notes, *left_out])
-    return "\n".join([_written(folder, report), *(f"note: {note}" for note in [*replaced, *report.notes])])
+    report = write_report(folder, runs, matrices, options.strict, [*notes, *left_out])
+    notes = [*replaced, *apart(report.groups), *report.notes]
+    return "\n".join([_written(folder, report), *(f"note: {note}" for note in notes)])
 
 
 def _written(folder: Path, report: Report) -> str:

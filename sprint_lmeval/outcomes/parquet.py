@@ -47,6 +47,10 @@ LISTS = {"verdicts": np.int8, "truncated": np.int8, "new_tokens": np.int32}
 REMEDY = "make it anew with `sprint-lmeval sweep` or `sprint-lmeval matrix`"
 
 
+class ForeignTable(InputError):
+    """A parquet file that is no outcome matrix and never was one."""
+
+
 def save_fields(fields: dict, path: Path, overwrite: bool) -> None:
     """Write the fields of an `OutcomeMatrix` to `path`; a link there is replaced. The same matrix is not written twice.
 
@@ -159,7 +163,7 @@ def load_fields(path: Path) -> dict:
     try:
         return _read(path)
     except InputError as error:
-        raise InputError(f"{path}: {error}") from None
+        raise type(error)(f"{path}: {error}") from None
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or error})") from None
     except (pyarrow.ArrowException, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
@@ -172,8 +176,11 @@ def _read(path: Path) -> dict:
 
     _check_size(path)
     limits = {"thrift_string_size_limit": MAX_FOOTER_BYTES, "thrift_container_size_limit": MAX_STRUCTS}
+    with parquet.ParquetFile(path, pre_buffer=False, **limits) as file:
+        if META not in (file.schema_arrow.metadata or {}):
+            raise ForeignTable(f"not an outcome matrix but another table; {REMEDY}")
     with parquet.ParquetFile(path, read_dictionary=list(TEXTS), pre_buffer=False, **limits) as file:
-        meta = json.loads((file.schema_arrow.metadata or {})[META])
+        meta = json.loads(file.schema_arrow.metadata[META])
         if meta["format"] != FORMAT:
             raise InputError(f"format {meta['format']!s:.20} given, this version reads {FORMAT}: update sprint-lmeval")
         candidates = _candidates(meta["candidates"])

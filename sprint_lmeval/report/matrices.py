@@ -8,6 +8,7 @@ from pathlib import Path
 
 from sprint_lmeval.errors import InputError
 from sprint_lmeval.outcomes.matrix import OutcomeMatrix
+from sprint_lmeval.outcomes.parquet import ForeignTable
 
 MOST = 100
 
@@ -23,7 +24,7 @@ def read_matrices(given: Sequence[Path], named: Sequence[Path]) -> tuple[list[Ou
         InputError: a file that was named itself is no matrix.
     """
     matrices = [OutcomeMatrix.load(path) for path in (*named, *(p for p in given if p.suffix == ".parquet"))]
-    notes = []
+    notes, foreign = [], []
     seen = {path.resolve() for path in (*named, *given)}
     found = (file for folder in given if folder.is_dir() for file in _parquet_files(folder))
     for file in (file for file in found if file.resolve() not in seen):
@@ -33,8 +34,13 @@ def read_matrices(given: Sequence[Path], named: Sequence[Path]) -> tuple[list[Ou
             break
         try:
             matrices.append(OutcomeMatrix.load(file))
+        except ForeignTable:
+            foreign.append(str(file))
         except InputError as error:
             notes.append(f"{error}; left out." if str(file) in str(error) else f"{file}: {error}; left out.")
+    if foreign:
+        more = f", ... ({len(foreign)} tables in all)" if len(foreign) > 3 else ""
+        notes.append(f"{', '.join(foreign[:3])}{more}: no outcome matrices, left out.")
     return matrices, notes
 
 

@@ -16,7 +16,7 @@ from sprint_lmeval.report.heads import HeadTable, best_head_gains, head_table, h
 from sprint_lmeval.report.leaderboard import comparisons_csv, leaderboard, leaderboard_csv
 from sprint_lmeval.report.page.write import BESIDE, write_page
 from sprint_lmeval.report.readme import MARK, Report, readme
-from sprint_lmeval.runs.comparable import comparable_groups, group_label
+from sprint_lmeval.runs.comparable import ComparableRuns, comparable_groups, group_label
 from sprint_lmeval.runs.run import Run
 from sprint_lmeval.runs.scores import RunScores, read_scores
 
@@ -31,7 +31,7 @@ def write_report(
     folder: Path,
     runs: Sequence[Run],
     matrices: Sequence[OutcomeMatrix] = (),
-    separate: bool = False,
+    strict: bool = False,
     notes: Sequence[str] = (),
 ) -> Report:
     """Write a report of runs and matrices into a folder; returns what it holds.
@@ -40,13 +40,13 @@ def write_report(
         folder: made where it is not there; an older report in it is replaced.
         runs: of `read_runs`.
         matrices: for tables and figures of single heads.
-        separate: give runs that cannot be compared tables of their own.
+        strict: refuse runs that cannot be compared; otherwise they stand in tables of their own.
         notes: sentences on what was left out before.
 
     Raises:
-        InputError: runs that cannot be compared, or a folder that holds something else or cannot be written.
+        InputError: with `strict`, runs that cannot be compared; the folder holds other files, or cannot be written.
     """
-    groups = comparable_groups(runs, separate)
+    groups = comparable_groups(runs, separate=not strict)
     scores, without_scores = _scores(runs)
     tables, without_table = _tables(matrices)
     rows = leaderboard(groups, scores)
@@ -138,12 +138,12 @@ def _write(folder: Path, report: Report) -> None:
         write_whole(folder / name, text)
     for name in set(NAMES[:-1]) - set(texts):
         (folder / name).unlink(missing_ok=True)
-    write_page(report.rows, report.matrices, folder / "index.html", [*_apart(report), *report.notes])
+    write_page(report.rows, report.matrices, folder / "index.html", [*apart(report.groups), *report.notes])
 
 
-def _apart(report: Report) -> list[str]:
-    """Why a task has several groups."""
-    named = [(group_label(report.groups, number), group) for number, group in enumerate(report.groups, 1)]
+def apart(groups: Sequence[ComparableRuns]) -> list[str]:
+    """Return a sentence for each group that cannot be compared with another one of its task."""
+    named = [(group_label(groups, number), group) for number, group in enumerate(groups, 1)]
     return [f"{label} stands apart because {group.differs}." for label, group in named if group.differs]
 
 

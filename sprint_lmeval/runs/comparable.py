@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from sprint_lmeval.errors import InputError
 from sprint_lmeval.runs.run import Run
 
-REMEDY = "report them apart, or add --separate, which gives them tables of their own"
+REMEDY = "report them apart, or without --strict, which gives them tables of their own"
 
 
 @dataclass

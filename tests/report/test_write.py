@@ -1,6 +1,7 @@
 """`sprint-lmeval report` as a whole: what it writes, refuses and leaves out."""
 
 import os
+import re
 import subprocess
 import sys
 import time
@@ -10,6 +11,7 @@ import pytest
 
 from sprint_lmeval.cli import main
 from sprint_lmeval.runs.safe_text import csv_text, p_value, plain, points, table_text
+from tests.shared.environments import REPOSITORY
 from tests.shared.gate_examples import with_scores, write_run
 from tests.shared.matrix_examples import SOLVED, matrix
 from tests.shared.page_examples import packed
@@ -143,13 +145,16 @@ def test_a_file_as_folder(tmp_path, capsys):
     assert status == 2 and "which is a file" in said
 
 
-def test_what_differs_is_refused_and_with_separate_told(tmp_path, capsys):
+def test_what_differs_is_told_and_with_strict_refused(tmp_path, capsys):
     write_run(tmp_path / "in" / "a", ["ci", "ii"], sprint=SPREAD)
     write_run(tmp_path / "in" / "b", ["ci"], sprint=BASE)
-    status, said = report(tmp_path / "in", "-o", tmp_path / "out", capsys=capsys)
+    status, said = report(tmp_path / "in", "-o", tmp_path / "out", "--strict", capsys=capsys)
     assert status == 2 and said.count("\n") == 1 and "number of documents (2 and 1)" in said
     assert not (tmp_path / "out").exists()
-    assert report(tmp_path / "in", "-o", tmp_path / "out", "--separate", capsys=capsys)[0] == 0
+    for option in ([], ["--separate"]):
+        status, said = report(tmp_path / "in", "-o", tmp_path / "out", *option, capsys=capsys)
+        assert status == 0 and "2 runs in 2 groups" in said
+        assert "\nnote: tiny_passn (group 2) stands apart because " in said and said.count("\n") == 2
     text = (tmp_path / "out" / "README.md").read_text()
     assert "### tiny_passn (group 2)" in text
     assert "differ in number of documents" in text
@@ -206,6 +211,26 @@ def test_one_bad_file_is_in_the_report(tmp_path, capsys):
     for name in ("results_2.json", "other.parquet"):
         assert sum(name in line and line.startswith("note: ") for line in said.splitlines()) == 1
     assert text.partition("## Left out")[2].count("\n- ") == 2
+
+
+def test_other_tables_are_told_as_what_they_are(tmp_path, capsys):
+    import pyarrow
+    import pyarrow.parquet
+
+    two_runs(tmp_path / "in")
+    for name in "abcd":
+        pyarrow.parquet.write_table(pyarrow.table({"x": [1]}), tmp_path / "in" / f"{name}.parquet")
+    status, said = report(tmp_path / "in", "-o", tmp_path / "out", capsys=capsys)
+    assert status == 0 and said.count("note: ") == 1 and "... (4 tables in all): no outcome matrices, left out." in said
+    status, said = report(tmp_path / "in" / "a.parquet", "-o", tmp_path / "out", capsys=capsys)
+    assert status == 2 and "not an outcome matrix but another table" in said and said.count("\n") == 1
+
+
+def test_the_results_of_this_repository_make_a_report(tmp_path, capsys):
+    """Rankings, samples and selectors among them are no results, and are told as that."""
+    status, said = report(REPOSITORY / "results", "-o", tmp_path / "out", capsys=capsys)
+    assert status == 0 and re.search(r"\d+ runs in \d+ groups, \d+ outcome matrices", said)
+    assert "damaged" not in said and "no outcome matrices, left out" in said
 
 
 def test_a_named_matrix_must_be_one(tmp_path, capsys):

@@ -38,7 +38,7 @@ def differing_prompts(tmp_path, model):
 def test_differences_between_models_are_refused_by_name(tmp_path, second, named):
     write_run(tmp_path / "a", VERDICTS)
     write_run(tmp_path / "b", VERDICTS, model_args=OTHER, **second)
-    with pytest.raises(InputError, match=rf"a/results_.* and .*b/results_.* cannot be compared .*{named}.*--separate"):
+    with pytest.raises(InputError, match=rf"a/results_.* and .*b/results_.* cannot be compared .*{named}.*--strict"):
         grouped(tmp_path)
     first, other = grouped(tmp_path, separate=True)
     assert [run.model for run in first.runs + other.runs] == ["tiny", "other"] and "differ in" in other.differs
