@@ -1,24 +1,27 @@
 """Responses and verdicts kept on disk by what produced them: resume, reuse, never a wrong one.
 
-A store is one SQLite file. In: keys that name everything that decides a text (store_keys.py). Out: the response, or
-None. Each `put` is on its own: what was put stays when the process is killed (write-ahead log; after a loss of power
-the last answers may be missing, none is damaged). Many processes may share one file on one machine; the first response
-to a key stays. A file is untrusted: only a store's own tables are accepted, and each row carries a check sum.
+A store is one SQLite file. In: keys that name everything that decides a text (keys.py). Out: the response, or None.
+Each `put` is a transaction: what was put stays when the process is killed (write-ahead log; after a loss of power the
+last responses may be missing, none is damaged). Many processes may share one file on one machine; the first response to
+a key stays. A file is untrusted: only a store's own tables are accepted, and each response carries a checksum. A row
+whose checksum is wrong counts as missing, and the next `put` replaces it.
 """
 
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from sprint_lmeval.errors import InputError
 from sprint_lmeval.generation.rows import Response
 
+log = logging.getLogger(f"lm_eval.{__name__}")
 APPLICATION = 0x53505254  # "SPRT"
 FORMAT = 1
 BUSY_S = 120.0  # for how long another process may write
@@ -32,17 +35,24 @@ SCHEMA = (
     "CREATE TABLE origins (key BLOB PRIMARY KEY, facts TEXT NOT NULL) WITHOUT ROWID",
 )
 JUDGEMENTS = ("correct", "incorrect", "no_answer", "same", "different")
+RESPONSE = "key, text, truncated, new_tokens, cut_tokens, checksum"
 
 
 class Store:
-    """One open store; make it with `Store.open`. Threads of one process may share it."""
+    """Responses and verdicts in one file; open it with `Store.open`. Threads of one process may share it.
+
+    Attributes:
+        path: of the file.
+        damaged: rows that were found changed or damaged so far; they count as missing.
+    """
 
     def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
         self._connection, self.path, self._lock = connection, path, threading.Lock()
+        self._damaged: set[tuple[str, bytes]] = set()
 
     @classmethod
     def open(cls, path: str | os.PathLike) -> Store:
-        """Open a store, which is made where there is none.
+        """Return the store in a file; a new one where there is no file. Folders on the way are made.
 
         Raises:
             InputError: the file is no store, of a later version, damaged, or cannot be written.
@@ -57,6 +67,10 @@ class Store:
                 connection.close()
                 raise
         return cls(connection, path)
+
+    @property
+    def damaged(self) -> int:
+        return len(self._damaged)
 
     def close(self) -> None:
         self._connection.close()
@@ -73,31 +87,41 @@ class Store:
     # ---- responses ----
 
     def get(self, key: bytes) -> Response | None:
-        """Return the response to a key of 32 bytes, or None."""
+        """Return the response to a key; None where there is none, or a damaged one.
+
+        Args:
+            key: 32 bytes, from keys.py or of your own.
+
+        Raises:
+            InputError: the file cannot be read, or is damaged as a whole.
+        """
         return self.get_many([key]).get(key)
 
     def get_many(self, keys: Sequence[bytes]) -> dict[bytes, Response]:
-        """Return the responses that are here, by key."""
-        columns = "key, text, truncated, new_tokens, cut_tokens, checksum"
-        return {row[0]: self._response(row) for row in self._rows("responses", columns, keys)}
+        """Return the responses that are here, by key; errors as of `get`. Damaged ones are left out and counted."""
+        found = {row[0]: _response(row) for row in self._rows("responses", RESPONSE, keys)}
+        self._note_damaged("responses", [key for key, response in found.items() if response is None])
+        return {key: response for key, response in found.items() if response is not None}
 
-    def put(self, key: bytes, response) -> None:
-        """Keep a response (anything with the attributes of `Response`); one that is here already stays.
+    def put(self, key: bytes, response: Response) -> None:
+        """Keep a response; one that is here already stays, unless it is damaged.
+
+        Args:
+            key: 32 bytes, from keys.py or of your own.
+            response: its text may have at most 16 MiB.
 
         Raises:
-            InputError: the file cannot be written, or the text is longer than a store keeps.
+            InputError: the file cannot be written, or the text is longer.
         """
         text = response.text.encode("utf-8", "surrogatepass")
         if len(text) > MAX_TEXT_BYTES:
             raise InputError(f"{self.path}: a response of {len(text):,} bytes, at most {MAX_TEXT_BYTES:,} are kept")
-        row = (text, int(response.truncated), int(response.new_tokens), int(getattr(response, "cut_tokens", 0)))
-        self._write("INSERT OR IGNORE INTO responses VALUES (?, ?, ?, ?, ?, ?)", [(key, *row, _checksum(key, *row))])
-
-    def _response(self, row: tuple) -> Response:
-        key, text, truncated, new_tokens, cut_tokens, checksum = row
-        if type(text) is not bytes or _checksum(key, text, truncated, new_tokens, cut_tokens) != checksum:
-            raise InputError(f"{self.path}: a response in it was changed or damaged; remove the file and start anew")
-        return Response(text.decode("utf-8", "surrogatepass"), bool(truncated), new_tokens, cut_tokens)
+        row = (key, text, int(response.truncated), int(response.new_tokens), int(response.cut_tokens))
+        with self._transaction() as connection:
+            there = connection.execute(f"SELECT {RESPONSE} FROM responses WHERE key = ?", [key]).fetchone()
+            if there is None or _response(there) is None:
+                values = (*row, _checksum(*row))
+                connection.execute("INSERT OR REPLACE INTO responses VALUES (?, ?, ?, ?, ?, ?)", values)
 
     def count(self) -> int:
         """Return how many responses are here."""
@@ -107,14 +131,18 @@ class Store:
     # ---- judgements, and where responses came from ----
 
     def judgements(self, keys: Sequence[bytes]) -> dict[bytes, str]:
-        """Return what is known of comparisons, by key: one of `JUDGEMENTS`."""
+        """Return what is known of comparisons, by key: one of `JUDGEMENTS`; damaged ones are left out and counted."""
         found = dict(self._rows("judgements", "key, value", keys))
-        if not set(found.values()) <= set(JUDGEMENTS):
-            raise InputError(f"{self.path}: a verdict in it was changed or damaged; remove the file and start anew")
-        return found
+        self._note_damaged("judgements", [key for key, value in found.items() if value not in JUDGEMENTS])
+        return {key: value for key, value in found.items() if value in JUDGEMENTS}
 
     def put_judgements(self, judgements: dict[bytes, str]) -> None:
-        self._write("INSERT OR IGNORE INTO judgements VALUES (?, ?)", list(judgements.items()))
+        """Keep judgements, by key; those that are here already stay, unless they are damaged."""
+        marks = ", ".join("?" * len(JUDGEMENTS))
+        replacing = f"ON CONFLICT (key) DO UPDATE SET value = excluded.value WHERE value NOT IN ({marks})"
+        rows = [(*judgement, *JUDGEMENTS) for judgement in judgements.items()]
+        with self._transaction() as connection:
+            connection.executemany(f"INSERT INTO judgements VALUES (?, ?) {replacing}", rows)
 
     def origins(self) -> list[str]:
         """Return, as JSON, the model facts and settings under which responses were put (the newest thousand)."""
@@ -122,7 +150,9 @@ class Store:
             return [row[0] for row in self._connection.execute("SELECT facts FROM origins LIMIT 1000")]
 
     def put_origin(self, key: bytes, facts: str) -> None:
-        self._write("INSERT OR IGNORE INTO origins VALUES (?, ?)", [(key, facts)])
+        """Keep under which facts responses are put; the key is that of a run."""
+        with self._transaction() as connection:
+            connection.execute("INSERT OR IGNORE INTO origins VALUES (?, ?)", (key, facts))
 
     # ---- the database ----
 
@@ -135,12 +165,19 @@ class Store:
                 found = self._connection.execute(query, part).fetchall()
             yield from found
 
-    def _write(self, statement: str, rows: Iterable[tuple]) -> None:
-        """One transaction, committed when this returns."""
+    def _note_damaged(self, table: str, keys: Sequence[bytes]) -> None:
+        new = {(table, key) for key in keys} - self._damaged
+        self._damaged |= new
+        if new:
+            log.warning("%s: %d %s were changed or damaged: they are made anew", self.path, len(new), table)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        """Commit what the block writes, all of it or nothing."""
         with self._lock, _one_sentence(self.path):
             self._connection.execute("BEGIN IMMEDIATE")
             try:
-                self._connection.executemany(statement, rows)
+                yield self._connection
                 self._connection.execute("COMMIT")
             except BaseException:
                 if self._connection.in_transaction:
@@ -163,7 +200,8 @@ def _check_file(path: Path) -> None:
 
 
 def _prepare(connection: sqlite3.Connection) -> None:
-    """Set the file up, or check that it is a store of ours and nothing else."""
+    """Make the tables of a new file; of an old one check that it is a store and nothing else."""
+    connection.text_factory = lambda text: text.decode("utf-8", "replace")  # a damaged one is no error of SQLite's
     connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, 2 * MAX_TEXT_BYTES)
     connection.execute("PRAGMA trusted_schema = OFF")
     connection.execute("PRAGMA cell_size_check = ON")
@@ -193,7 +231,7 @@ def _check_schema(connection: sqlite3.Connection) -> None:
 
 @contextmanager
 def _one_sentence(path: Path) -> Iterator[None]:
-    """What SQLite or the file system complains about, as one sentence that names the file."""
+    """Turn what SQLite or the file system refuses into one sentence that names the file."""
     try:
         yield
     except InputError as error:
@@ -210,6 +248,15 @@ def _remedy(cause: str) -> str:
     if "malformed" in cause or "not a database" in cause or "disk image" in cause:
         return "it is damaged or cut short; remove it and start anew"
     return "give a file in a folder with room and the right to write"
+
+
+def _response(row: tuple) -> Response | None:
+    """Return the response of a row; None where its checksum says that it is damaged."""
+    *content, checksum = row
+    _, text, truncated, new_tokens, cut_tokens = content
+    if [type(value) for value in content] != [bytes, bytes, int, int, int] or _checksum(*content) != checksum:
+        return None
+    return Response(text.decode("utf-8", "surrogatepass"), bool(truncated), new_tokens, cut_tokens)
 
 
 def _checksum(key: bytes, text: bytes, *numbers: int) -> bytes:

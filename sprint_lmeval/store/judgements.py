@@ -1,8 +1,8 @@
-"""Verdicts kept in a store, so that equal judging is not repeated: by grader version, kind, gold and final answer.
+"""Verdicts kept in a store by grader version, kind, gold and final answer, so that no comparison is made twice.
 
 A response's final answer is read anew each time (microseconds); what is kept is the comparison, which may take algebra
-in a worker process. Responses with the same answer share it. Timeouts and errors are not kept: they can be this
-machine's bad moment, and are tried again.
+in a worker process. Responses with the same answer share it. Timeouts and errors are not kept: they may come of this
+machine's load, and are tried again.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ SAME = {True: "same", False: "different"}
 
 
 class KeptJudgements:
-    """The `Memory` of answers.py that a store gives."""
+    """Verdicts in a store: a `Memory` for `judge_responses`."""
 
     def __init__(self, store: Store) -> None:
         self.store = store

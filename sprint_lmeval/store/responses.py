@@ -1,4 +1,4 @@
-"""Rows through a store: which responses are here already, and keeping new ones as they are finished."""
+"""Rows -> the responses that a store has already; new responses -> the store, one by one as they are finished."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class StoredRows:
         self._told = False
 
     def found(self, rows: Sequence[Row], settings: Settings) -> dict[Row, Response]:
-        """Return the responses of those rows that are here."""
+        """Return the responses that the store has."""
         keys = self._keys(rows, settings)
         stored = self.store.get_many(list(keys.values()))
         responses = {row: stored[key] for row, key in keys.items() if key in stored}
@@ -39,7 +39,7 @@ class StoredRows:
     def keeping(
         self, responses: Iterable[tuple[Row, Response]], rows: Sequence[Row], settings: Settings
     ) -> Iterator[tuple[Row, Response]]:
-        """Hand responses on, each one after it was put."""
+        """Yield responses, each one after the store has it."""
         keys = self._keys(rows, settings)
         for seeded in {row.seed is not None for row in rows}:
             self.store.put_origin(*run_key(self.facts, settings, seeded))
@@ -49,15 +49,16 @@ class StoredRows:
             yield row, response
 
     def described(self) -> dict:
-        """Return what the results record."""
-        return {"file": self.store.path.name, "reused": self.reused, "generated": self.generated}
+        """Return what the results record; `damaged` only where rows of the store were."""
+        damaged = {"damaged": self.store.damaged} if self.store.damaged else {}
+        return {"file": self.store.path.name, "reused": self.reused, "generated": self.generated, **damaged}
 
     def _keys(self, rows: Sequence[Row], settings: Settings) -> dict[Row, bytes]:
         runs = {seeded: run_key(self.facts, settings, seeded)[0] for seeded in (False, True)}
         return {row: row_key(runs[row.seed is not None], row) for row in rows}
 
     def _say_why_nothing_fits(self, row: Row, settings: Settings) -> None:
-        """A store that is full and gives nothing: name what differs from the nearest run in it."""
+        """Where a store has responses, but none for this run, name what differs from the nearest run in it."""
         mine = _flat(json.loads(run_key(self.facts, settings, row.seed is not None)[1]))
         others = [_flat(json.loads(text)) for text in self.store.origins()]
         differing = [[name for name in {**mine, **other} if mine.get(name) != other.get(name)] for other in others]

@@ -1,6 +1,7 @@
 """`store=` of the harness model: nothing is generated twice, nothing wrong is reused, weights wait until needed."""
 
 import json
+import sqlite3
 from dataclasses import replace
 
 import pytest
@@ -91,6 +92,22 @@ def test_stored_answers_come_without_a_progress_bar_too(path):
     whole = [str(text) for text in model(head_masks=FIXED, store=path).generate_until(requests(3), disable_tqdm=True)]
     again = model(head_masks=FIXED, store=path).generate_until(requests(3), disable_tqdm=True)
     assert [str(text) for text in again] == whole
+
+
+def test_a_damaged_response_is_generated_anew_and_counted(path):
+    whole = answered(model(head_masks=FIXED, store=path), requests(4))
+    with sqlite3.connect(path) as connection:
+        connection.execute(
+            "UPDATE responses SET text = CAST(text || 'x' AS BLOB) WHERE key = (SELECT min(key) FROM responses)"
+        )
+    connection.close()
+    again = model(head_masks=FIXED, store=path)
+    assert answered(again, requests(4)) == whole
+    info = again.get_model_info()["sprint"]["store"]
+    assert info == {"file": "answers.sqlite", "reused": 11, "generated": 1, "damaged": 1}
+    third = model(head_masks=FIXED, store=path)
+    assert answered(third, requests(4)) == whole
+    assert third.stored.described() == {"file": "answers.sqlite", "reused": 12, "generated": 0}
 
 
 def test_samples_are_kept_by_their_seeds(path):
