@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -42,10 +43,12 @@ def call(options) -> str:
     if options.rank is not None and options.rank not in ENGINE_RANKS:
         ranks = ", ".join(map(str, ENGINE_RANKS))
         raise InputError(f"--rank {options.rank} given, vLLM takes {ranks}: give one of them, or leave it out")
+    folder = Path(options.output).expanduser()
+    if not str(folder.resolve()).isprintable():
+        raise InputError(f"-o {options.output!a} given, whose name is not all printable text: give another folder")
     maker = AdapterMaker(options.model, revision=options.revision, trust_remote_code=options.trust_remote_code)
     candidates = chosen(options, [layer.heads for layer in maker.layout.layers])
     rank = options.rank or maker.rank(candidates)
-    folder = Path(options.output).expanduser()
     made = list(make_adapters(maker, candidates, folder, options.rank, options.overwrite))
     new = sum(is_new for _, is_new in made)
     there = f", {len(made) - new} of them were there" if new < len(made) else ""
@@ -77,8 +80,8 @@ def serving(maker: AdapterMaker, candidates: list[Candidate], folder: Path, rank
 
     modules = pruned_modules(maker.layout, candidates)
     if len(modules) == len(maker.layout.names) or not all(name.startswith("model.layers.") for name in modules):
-        modules = sorted({name.rpartition(".")[2] for name in modules})  # vLLM may call their places otherwise
-    count, place = len(candidates), folder.resolve()
+        modules = sorted({name.rpartition(".")[2] for name in modules})  # vLLM may have other names before it
+    count, folder = len(candidates), folder.resolve()
     command = (
         f"vllm serve {shlex.quote(maker.name)} --enable-lora --max-lora-rank {rank} "
         f"--lora-target-modules {' '.join(modules)} "
@@ -86,7 +89,13 @@ def serving(maker: AdapterMaker, candidates: list[Candidate], folder: Path, rank
     )
     if count <= MANY:
         names = map(adapter_name, candidates)
-        return f"{command} --lora-modules {' '.join(shlex.quote(f'{name}={place / name}') for name in names)}"
+        return f"{command} --lora-modules {' '.join(shlex.quote(lora_module(name, folder / name)) for name in names)}"
     environment = "VLLM_ALLOW_RUNTIME_LORA_UPDATING=1 VLLM_PLUGINS=lora_filesystem_resolver \\\n  "
-    cache = f"VLLM_LORA_RESOLVER_CACHE_DIR={shlex.quote(str(place))} \\\n  "
+    cache = f"VLLM_LORA_RESOLVER_CACHE_DIR={shlex.quote(str(folder))} \\\n  "
     return f"{environment}{cache}{command} --api-server-count 1"
+
+
+def lora_module(name: str, folder: Path) -> str:
+    """Return an adapter as vLLM's `--lora-modules` reads it: NAME=PATH, or JSON where the path has one of its signs."""
+    plain = not set("=,") & set(str(folder))
+    return f"{name}={folder}" if plain else json.dumps({"name": name, "path": str(folder)}, ensure_ascii=False)

@@ -1,7 +1,9 @@
 """`sprint-lmeval adapters`: what it writes, the command that serves it, and what it refuses."""
 
 import itertools
+import json
 import shlex
+import subprocess
 
 import pytest
 
@@ -39,6 +41,40 @@ def test_the_command_that_serves_is_one_for_a_shell(tmp_path, capsys):
     many = [Candidate(pair) for pair in itertools.combinations(heads, 2)]
     assert "--max-cpu-loras 256 " in serving(maker, many, folder, 64), "no more than are kept in memory"
     assert f"CACHE_DIR='{folder}' " in serving(maker, many, folder, 64)
+
+
+def as_vllm_reads(item: str) -> tuple[str, str]:
+    """What `LoRAParserAction` of vllm/entrypoints/launchers/cli_args.py (0.32) does with one of --lora-modules."""
+    if "=" in item and "," not in item:
+        name, path = item.split("=", 1)
+        return name, path
+    found = json.loads(item)
+    return found["name"], found["path"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["a b", "a=b", "a,b", "a'b", 'a"b', "a\\b", "$HOME `id` *;&", "-a", "{a}", '{"name": "x"}', "π,=", "#", "a:b"],
+)
+def test_the_command_is_one_that_vllm_takes_for_any_name_of_a_folder(name, tmp_path, capsys):
+    folder = tmp_path / name
+    candidates = ["L1H2", "L1H3+L1H4"]
+    assert main(["adapters", "tiny", "--candidates", ":".join(candidates), "-o", str(folder)]) == 0
+    line = capsys.readouterr().out.split("serve them with vLLM:\n  ")[1]
+    words = shlex.split(line)
+    found = [as_vllm_reads(word) for word in words[words.index("--lora-modules") + 1 :]]
+    assert found == [(candidate, str(folder / candidate)) for candidate in candidates]
+    assert all((folder / candidate / "adapter_config.json").is_file() for candidate in candidates)
+    echoed = subprocess.run(["sh", "-c", f"printf '%s\\0' {line}"], capture_output=True, text=True, check=True).stdout
+    assert echoed.split("\0")[:-1] == words
+
+
+@pytest.mark.parametrize("name", ["a\nb", "a\tb", "a\x1b[31mb", "a\x7f", "\udcff"])
+def test_a_folder_that_cannot_be_printed_is_refused(name, tmp_path, capsys):
+    assert main(["adapters", "tiny", "--candidates", "L1H2", "-o", str(tmp_path / name)]) == 2
+    shown = capsys.readouterr().err
+    assert "not all printable text: give another folder" in shown and shown.count("\n") == 1 and shown.isascii()
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
