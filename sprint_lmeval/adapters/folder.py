@@ -1,4 +1,4 @@
-"""The folder of one adapter: two files, written whole or not at all, and what is there already.
+"""The folder of one adapter: two files, each written whole or not at all, and what is there already.
 
 In: the files' names and contents. Out: the folder, or one sentence where another adapter is in it or the disk is full.
 """
@@ -6,11 +6,10 @@ In: the files' names and contents. Out: the folder, or one sentence where anothe
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from pathlib import Path
 
 from sprint_lmeval.errors import InputError
+from sprint_lmeval.files import whole_file
 
 CONFIG_FILE, WEIGHTS_FILE = "adapter_config.json", "adapter_model.safetensors"
 MAX_CONFIG = 1 << 20  # bytes of a configuration that is read
@@ -18,22 +17,16 @@ MAX_CONFIG = 1 << 20  # bytes of a configuration that is read
 
 def write_files(folder: Path, content: dict[str, bytes], overwrite: bool) -> bool:
     """Write an adapter's files; False where they are there already. InputError where another adapter's are."""
-    try:
-        if is_there(folder, content):
-            return False
-        if (folder / CONFIG_FILE).is_file() and not overwrite:  # without it: a run that was killed
-            raise InputError(
-                f"{folder} holds another adapter (of another model or version): give another folder, "
-                "or remove it (on the command line: --overwrite)"
-            )
-        folder.mkdir(parents=True, exist_ok=True)
-        for name in (WEIGHTS_FILE, CONFIG_FILE):  # the configuration last: with it the adapter is whole
-            _write_whole(folder / name, content[name])
-    except OSError as error:
+    if is_there(folder, content):
+        return False
+    if (folder / CONFIG_FILE).is_file() and not overwrite:  # without it: a run that was killed
         raise InputError(
-            f"the adapter {folder} could not be written ({error.strerror}): give a folder with room "
-            "and the right to write"
-        ) from error
+            f"{folder} holds another adapter (of another model or version): give another folder, "
+            "or remove it (on the command line: --overwrite)"
+        )
+    for name in (WEIGHTS_FILE, CONFIG_FILE):  # the configuration last: with it the adapter is whole
+        with whole_file(folder / name) as stream:
+            stream.write(content[name])
     return True
 
 
@@ -57,16 +50,3 @@ def _beginning(path: Path, length: int) -> bytes:
             return stream.read(length)
     except OSError:  # not there, a folder, not ours to read: writing says why
         return b""
-
-
-def _write_whole(path: Path, data: bytes) -> None:
-    """Write whole or not at all; several processes may write the same adapter."""
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as stream:
-        try:
-            stream.write(data)
-            stream.flush()
-            os.fchmod(stream.fileno(), 0o644)
-            os.replace(stream.name, path)
-        except BaseException:
-            os.unlink(stream.name)
-            raise

@@ -267,12 +267,12 @@ def test_a_full_disk_is_one_sentence(gpt2, tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "replace", full)
-    with pytest.raises(InputError, match=r"L0H0 could not be written \(No space left on device\): give a folder"):
+    with pytest.raises(InputError, match=r"L0H0/\S+ cannot be written \(No space left on device\): give another place"):
         AdapterMaker(str(gpt2)).write(Candidate(((0, 0),)), tmp_path / "L0H0")
     assert list((tmp_path / "L0H0").iterdir()) == [], "nothing half-written stays"
 
 
 def test_a_file_in_the_folder_s_place(gpt2, tmp_path):
     (tmp_path / "out").write_text("")
-    with pytest.raises(InputError, match="could not be written"):
+    with pytest.raises(InputError, match="cannot be written"):
         AdapterMaker(str(gpt2)).write(Candidate(((0, 0),)), tmp_path / "out" / "L0H0")
