@@ -95,10 +95,14 @@ def read_json(path: str | os.PathLike, limit: int, what: str, standard: bool = F
 
 
 @contextmanager
-def whole_file(path: str | os.PathLike) -> Iterator[IO[bytes]]:
+def whole_file(path: str | os.PathLike, lasting: bool = True) -> Iterator[IO[bytes]]:
     """Give a stream whose content becomes the file `path` at the end of the block; an error leaves `path` as it was.
 
     A link is replaced, and what it leads to stays. Folders on the way are made.
+
+    Args:
+        path: of the file.
+        lasting: whether the content must outlive a loss of power, for which the disk is waited for.
 
     Raises:
         InputError: the file cannot be written.
@@ -111,7 +115,8 @@ def whole_file(path: str | os.PathLike) -> Iterator[IO[bytes]]:
             part = Path(stream.name)
             yield stream
             stream.flush()
-            os.fsync(stream.fileno())
+            if lasting:
+                os.fsync(stream.fileno())
         part.chmod(0o666 & ~_umask())
         os.replace(part, path)
     except OSError as error:

@@ -25,7 +25,7 @@ def write_files(folder: Path, content: dict[str, bytes], overwrite: bool) -> boo
             "or remove it (on the command line: --overwrite)"
         )
     for name in (WEIGHTS_FILE, CONFIG_FILE):  # the configuration last: with it the adapter is whole
-        with whole_file(folder / name) as stream:
+        with whole_file(folder / name, lasting=False) as stream:  # made again where it is not what it should be
             stream.write(content[name])
     return True
 

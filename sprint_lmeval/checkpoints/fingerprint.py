@@ -245,7 +245,7 @@ def _kept(path: Path, stamp: list[int]) -> str | None:
 
 def _keep(path: Path, content: list) -> None:
     """A home without room or right to write costs a second reading, nothing else."""
-    with suppress(InputError), whole_file(path) as stream:
+    with suppress(InputError), whole_file(path, lasting=False) as stream:
         stream.write(json.dumps(content).encode())
 
 
