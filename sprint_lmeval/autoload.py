@@ -122,8 +122,8 @@ class Finder:
 
 
 def end_as_ours() -> None:
-    """Let a command line that names one of our models end in one sentence, also while the harness is imported."""
-    if MODELS.keys() & {word.rpartition("=")[2] for word in sys.argv}:
+    """Let our command, and one that names a model of ours, end in one sentence, also while modules are imported."""
+    if sys.argv[0].endswith("sprint-lmeval") or MODELS.keys() & {word.rpartition("=")[2] for word in sys.argv}:
         from sprint_lmeval.errors import show_one_sentence
 
         show_one_sentence()

@@ -1,5 +1,6 @@
 """`sprint-lmeval`: what it hands to the harness, what it adds, and what it says to a mistyped command line."""
 
+import argparse
 import json
 import sysconfig
 from pathlib import Path
@@ -8,8 +9,10 @@ import pytest
 
 from sprint_lmeval import cli
 from sprint_lmeval.commands import run
+from sprint_lmeval.commands.parsing import responses_by_task
 from sprint_lmeval.errors import InputError
-from sprint_lmeval.harness.run import set_repeats
+from sprint_lmeval.harness.command_line import as_spelt_by
+from sprint_lmeval.harness.run import EVERY_TASK, set_repeats
 from tests.shared.environments import REPOSITORY, environment_in_use
 
 TINY = ["--model", "hf-pruned-bon", "--model_args", "pretrained=tiny", "--tasks", "tiny_passn"]
@@ -31,6 +34,8 @@ SPLITS = [
     (["--gen_kwargs", "temperature=-1", "-L", "2"], [], ["--gen_kwargs", "temperature=-1", "-L", "2"]),
     (["--num_fewshot", "3", "--no-such", "-nx"], [], ["--num_fewshot", "3", "--no-such", "-nx"]),
     (["-t", "a", "-n"], ["-n", ""], ["-t", "a"]),
+    (["-n", "a_passn=8", "-n=4", "-t", "a"], ["-n", "a_passn=8", "-n=4"], ["-t", "a"]),
+    (["--dry_run", "--model-args", "n=2"], ["--dry_run"], ["--model-args", "n=2"]),
 ]
 
 
@@ -47,6 +52,7 @@ MISTAKES = [
     (["run", "-n", "0", "--tasks", "a"], "argument -n: '0' given, it must be a whole number from 1 up"),
     (["run", "-n", "2.5"], "argument -n: '2.5' given, it must be a whole number from 1 up"),
     (["run", "--tasks", "a", "-n"], "argument -n: '' given, it must be a whole number from 1 up"),
+    (["run", "--tasks", "a", "-n", "a=b"], "argument -n: 'b' given, it must be a whole number from 1 up"),
 ]
 
 
@@ -140,22 +146,65 @@ def test_run_works_where_start_up_files_are_not_read(environment, tmp_path):
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize(
-    ("options", "sentence"),
-    [
-        (["--no-such-option"], "unrecognized arguments: --no-such-option"),
-        (["--tasks", "no_such_task"], "no_such_task"),
-    ],
-)
-def test_the_harness_judges_its_own_options(environment, tmp_path, options, sentence):
+OF_THE_HARNESS = [  # options of `run` after --tasks tiny_passn, and the last line
+    (["--no-such-option"], "error: unrecognized arguments: --no-such-option (see `lm_eval run --help`)"),
+    (["--tasks", "tiny_pasn"], "error: Tasks not found: tiny_pasn: did you mean tiny_passn?"),
+    (["--tasks", "no_such"], "error: Tasks not found: no_such: `lm_eval ls tasks` lists them"),
+    (["--model", "hf-prund-bon"], "error: no model is called hf-prund-bon: did you mean hf-pruned-bon?"),
+    (["--model-args", "pretrained=tiny,head_masks=L1H2,L1H3+L1H4"], "error: L1H3+L1H4 given behind a comma: separate"),
+    (["--model_args", "pretrained=tiny,L"], "error: argument --model_args: expected `key=value`, got 'L'"),
+    (["--model_args", "{'pretrained': 1}"], "error: Invalid JSON"),
+    (["--log_samples"], "error: Specify --output_path if providing --log_samples or --predict_only"),
+    (["--samples", "{a"], "error: "),
+    (["--config", "none.yaml"], "error: Config file not found: "),
+    (["-n", "gsm8k_passn=4"], "error: -n gsm8k_passn=4 given, but no task gsm8k_passn of this run takes N responses"),
+]
+
+
+@pytest.mark.parametrize(("options", "sentence"), OF_THE_HARNESS)
+def test_what_the_harness_refuses_is_one_sentence_too(options, sentence, environment, tmp_path):
     done = environment.run(["sprint-lmeval", "run", *TINY, *options], tmp_path)
-    assert done.returncode != 0
-    assert sentence in done.stderr, done.stdout + done.stderr
+    said = done.stderr.splitlines()[-1]
+    assert done.returncode == 2 and said.startswith(sentence) and "Traceback" not in done.stderr, done.stderr[-2000:]
+
+
+SPELT = [
+    (["--model_args", "a_b=c-d"], ["--model_args", "a_b=c-d"]),
+    (["--model-args=a_b=c-d", "--no-such_one", "x_y-z"], ["--model_args=a_b=c-d", "--no-such_one", "x_y-z"]),
+    (["--no_texts", "--dry_run"], ["--no-texts", "--dry_run"]),
+]
+
+
+@pytest.mark.parametrize(("given", "spelt"), SPELT)
+def test_both_spellings_of_options(given, spelt):
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--model_args")
+    parser.add_argument("--no-texts")
+    assert as_spelt_by(parser, given) == spelt
+
+
+def test_both_spellings_in_commands(capsys):
+    assert cli.main(["heads", "tiny", "--trust_remote_code"]) == 0
+    assert cli.main(["score", "nowhere", "--with", "majority", "--model-args=x=1"]) == 2
+
+
+def test_options_without_a_value_are_listed(environment, tmp_path):
+    done = environment.run(["sprint-lmeval", "run"], tmp_path)
+    assert done.returncode == 0 and "--model_args" in done.stdout
+
+
+def test_n_by_task():
+    assert [responses_by_task(text) for text in ("8", "a=8", "a=8,2", "a=1, b=2")] == [
+        {EVERY_TASK: 8},
+        {"a": 8},
+        {"a": 8, EVERY_TASK: 2},
+        {"a": 1, "b": 2},
+    ]
 
 
 def test_n_needs_a_task_that_takes_it():
     with pytest.raises(InputError, match="-n 4 given, but none of the tasks arc_easy takes N responses"):
-        set_repeats({"arc_easy": object()}, 4)
+        set_repeats({"arc_easy": object()}, {EVERY_TASK: 4})
 
 
 def test_dry_run(environment, tmp_path):

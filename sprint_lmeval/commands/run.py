@@ -2,9 +2,9 @@
 
 import re
 
-from sprint_lmeval.commands.parsing import positive_number
+from sprint_lmeval.commands.parsing import responses_by_task
 
-OURS = re.compile(r"-n(=?\d+)?|--dry-run|-h|--help")
+OURS = re.compile(r"-n(=.*|\d+)?|--dry[-_]run|-h|--help")
 
 
 def add(commands):
@@ -16,7 +16,11 @@ def add(commands):
         allow_abbrev=False,
     )
     parser.add_argument(
-        "-n", type=positive_number, metavar="N", help="responses per question, instead of the task's own"
+        "-n",
+        type=responses_by_task,
+        action="append",
+        metavar="N",
+        help="responses per question, instead of the task's own: 8, or gsm8k_passn=8",
     )
     parser.add_argument("--dry-run", action="store_true", help="list candidates, rows and the estimated time")
     return parser
@@ -39,5 +43,6 @@ def call(options, harness: list[str]) -> str:
     """Run the command; `harness` holds the options of `lm_eval run`."""
     from sprint_lmeval.harness.run import run
 
-    run(harness, n=options.n, dry_run=options.dry_run)
+    n = {task: count for given in options.n or () for task, count in given.items()}
+    run(harness, n=n or None, dry_run=options.dry_run)
     return ""

@@ -16,6 +16,10 @@ errors, which every package imports, and only where a command line owns the proc
     a filter on the logger lm_eval.loggers.evaluation_tracker: results that were not written are an error.
         Ends when the harness's tracker raises.
 
+harness.command_line, on an object of its own:
+    run.error, command_line._parser.error: what the harness's parser complains of becomes one sentence.
+        Ends when the harness's parser says one by itself.
+
 harness.patches, within a block:
     lm_eval.evaluator.evaluate: N is set on the loaded tasks, a dry run or a sweep steps in.
         Ends with an option `--repeats` and a call between loading and evaluating.

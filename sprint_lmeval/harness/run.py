@@ -11,34 +11,37 @@ from collections.abc import Callable
 
 from sprint_lmeval import autoload
 from sprint_lmeval.errors import InputError
+from sprint_lmeval.harness.command_line import harness_sentence, parsed
 from sprint_lmeval.harness.patches import evaluate_replaced_by
 
 logger = logging.getLogger(f"lm_eval.{__name__}")
+EVERY_TASK = ""  # in N by task: all that take N
 
 
-def run(options: list[str], n: int | None = None, dry_run: bool = False) -> None:
-    """Hand `options` to `lm_eval run`.
+def run(options: list[str], n: dict[str, int] | None = None, dry_run: bool = False) -> None:
+    """Do what `lm_eval run` does with these options.
 
     Args:
         options: the command line after `run`.
-        n: responses per question for our tasks; None keeps what their YAML says.
+        n: responses per question by task, under EVERY_TASK for all of ours; None keeps what their YAML says.
         dry_run: load and prepare everything, print the plan, and stop before the evaluation.
 
     Raises:
-        InputError: n is given, and no chosen task is ours.
+        InputError: the harness refuses the options, or n names no task of the run.
     """
+    from lm_eval.utils import setup_logging
+
     autoload.register()
-    sys.argv = [sys.argv[0], "run", *options]
-    from lm_eval.__main__ import cli_evaluate
-
-    if n is None and not dry_run:
-        cli_evaluate()
+    setup_logging()
+    command_line, arguments = parsed(options)
+    if not options:
+        command_line._subparsers.choices["run"].print_help()
         return
-    with evaluate_replaced_by(lambda real: prepared(plan if dry_run else real, n)):
-        cli_evaluate()
+    with evaluate_replaced_by(lambda real: prepared(plan if dry_run else real, n)), harness_sentence(everything=False):
+        command_line.execute(arguments)
 
 
-def prepared(evaluate: Callable, n: int | None) -> Callable:
+def prepared(evaluate: Callable, n: dict[str, int] | None) -> Callable:
     """Return `evaluate` with the number of repeats set first."""
 
     def evaluate_prepared(lm, task_dict, **options):
@@ -49,19 +52,33 @@ def prepared(evaluate: Callable, n: int | None) -> Callable:
     return evaluate_prepared
 
 
-def set_repeats(tasks: dict, n: int) -> None:
-    """Set `repeats` to `n` on every task of ours; for other tasks N responses would have no meaning."""
+def set_repeats(tasks: dict, n: dict[str, int]) -> None:
+    """Set `repeats` on tasks of ours; for other tasks N responses would have no meaning.
+
+    Args:
+        tasks: loaded tasks by name.
+        n: responses per question by name of a task, under EVERY_TASK for all other tasks of ours.
+
+    Raises:
+        InputError: n names none of the tasks, or one that is not ours.
+    """
     from sprint_lmeval.passn.task import PassNTask
 
     ours = {name: task for name, task in tasks.items() if isinstance(task, PassNTask)}
-    if not ours:
-        raise InputError(
-            f"-n {n} given, but none of the tasks {', '.join(tasks)} takes N responses per question: "
-            "choose one that does (their names contain passn, see `lm_eval ls tasks`) or leave -n out"
-        )
+    for name, count in n.items():
+        if not ours or name not in (EVERY_TASK, *ours):
+            given = f"{name}={count}" if name else count
+            known = f"here {', '.join(ours)}" if ours else "their names contain passn, see `lm_eval ls tasks`"
+            none = f"no task {name} of this run" if name else f"none of the tasks {', '.join(tasks)}"
+            raise InputError(
+                f"-n {given} given, but {none} takes N responses per question: choose one that does ({known}) or leave "
+                "-n out"
+            )
     for name, task in ours.items():
-        logger.info("%s: %d responses per question instead of %d", name, n, task.config.repeats)
-        task.set_config(key="repeats", value=n)
+        count = n.get(name, n.get(EVERY_TASK, task.config.repeats))
+        if count != task.config.repeats:
+            logger.info("%s: %d responses per question instead of %d", name, count, task.config.repeats)
+        task.set_config(key="repeats", value=count)
 
 
 def plan(lm, **options) -> None:

@@ -10,8 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import random
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,9 +19,10 @@ import numpy as np
 from sprint_lmeval import __version__, autoload
 from sprint_lmeval.candidates import BASE, Candidate
 from sprint_lmeval.errors import InputError, show_one_sentence
+from sprint_lmeval.harness.command_line import harness_sentence, parsed
 from sprint_lmeval.harness.one_at_a_time import alone_with
 from sprint_lmeval.harness.patches import evaluate_replaced_by
-from sprint_lmeval.harness.run import set_repeats
+from sprint_lmeval.harness.run import EVERY_TASK, set_repeats
 from sprint_lmeval.names import MODEL_ARGUMENTS
 from sprint_lmeval.outcomes.from_samples import fields_of_rows
 from sprint_lmeval.outcomes.matrix import OutcomeMatrix
@@ -163,10 +163,9 @@ def equal(one: OutcomeMatrix, other: OutcomeMatrix) -> bool:
 
 def harness_config(options: list[str]):
     """Return the harness's own configuration of a run. Raises InputError for what a sweep decides by itself."""
-    from lm_eval._cli.harness import HarnessCLI
     from lm_eval.config.evaluate_config import EvaluatorConfig
 
-    arguments = HarnessCLI()._parser.parse_args(["run", *options])
+    _, arguments = parsed(options)
     with harness_sentence():
         in_file = EvaluatorConfig.load_yaml_config(arguments.config) if arguments.config else {}
         given = {name: value for name, value in {**in_file, **_typed(arguments)}.items() if value is not None}
@@ -194,18 +193,6 @@ def refuse_what_a_sweep_decides(given: dict) -> None:
             raise InputError(f"--{name} given, which has no place in a sweep: {remedy}")
     if not any(given.get("tasks") or ()):
         raise InputError("no --tasks given: name one *_passn task, such as tiny_train_passn")
-
-
-@contextmanager
-def harness_sentence() -> Iterator[None]:
-    """Within the block, what the harness refuses becomes one sentence."""
-    try:
-        yield
-    except InputError:
-        raise
-    except (ValueError, TypeError, KeyError, OSError) as error:
-        first = str(error).strip().partition("\n")[0]
-        raise InputError(first or type(error).__name__) from None
 
 
 def heads_of(model_args: dict) -> list[int]:
@@ -260,7 +247,7 @@ def on_drawn_questions(evaluate: Callable, n: int, plan: Plan, generating: bool)
         tasks = task_dict["tasks"]
         if len(tasks) != 1:
             raise InputError(f"tasks {', '.join(tasks)} given, a matrix is of one: name one *_passn task")
-        set_repeats(tasks, n)
+        set_repeats(tasks, {EVERY_TASK: n})
         if not generating:
             lm.load_weights = none_is_missing  # called before the first row is generated
         ((name, task),) = tasks.items()

@@ -1,0 +1,99 @@
+"""The harness's own command line for our commands: options in, its parsed arguments out, mistakes in one sentence."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import re
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sprint_lmeval import autoload
+from sprint_lmeval.candidates import Candidate
+from sprint_lmeval.errors import InputError, cause
+
+CONFIGURES = ("lm_eval._cli.", "lm_eval.config.", "lm_eval.api.registry")  # modules that judge what a user gave
+MISTAKES = (ValueError, TypeError, KeyError, OSError)
+
+
+def parsed(options: list[str]):
+    """Return the harness's command line and its arguments for `lm_eval run` with these options.
+
+    Options may be spelt with `-` or `_`. InputError for whatever the harness's parser refuses.
+    """
+    from lm_eval._cli.harness import HarnessCLI
+
+    command_line = HarnessCLI()
+    run = command_line._subparsers.choices["run"]
+    run.error = command_line._parser.error = _refuse
+    with harness_sentence():
+        return command_line, command_line._parser.parse_args(["run", *as_spelt_by(run, options)])
+
+
+def as_spelt_by(parser: argparse.ArgumentParser, arguments: list[str]) -> list[str]:
+    """Return arguments with `-` and `_` inside the names of options as the parser has them."""
+    known = {name.replace("_", "-"): name for name in parser._option_string_actions if name.startswith("--")}
+    respelt = []
+    for argument in arguments:
+        name, sign, value = argument.partition("=")
+        respelt.append(known.get(name.replace("_", "-"), name) + sign + value if name.startswith("--") else argument)
+    return respelt
+
+
+def _refuse(message: str) -> None:
+    behind_a_comma = re.search(r"expected `key=value`, got '(.*)'", message)
+    if behind_a_comma and _is_candidate(behind_a_comma[1]):
+        message = f"{behind_a_comma[1]} given behind a comma: separate candidates by `:`, such as head_masks=L1H2:L1H3"
+    raise InputError(f"{message} (see `lm_eval run --help`)")
+
+
+def _is_candidate(text: str) -> bool:
+    try:
+        Candidate.parse(text.strip())
+    except ValueError:
+        return False
+    return True
+
+
+@contextmanager
+def harness_sentence(everything: bool = True) -> Iterator[None]:
+    """Within the block, what the harness refuses becomes one sentence.
+
+    Args:
+        everything: whether the block does nothing else; False: only errors of the harness's configuration count.
+    """
+    try:
+        yield
+    except InputError:
+        raise
+    except MISTAKES as error:
+        if not everything and not _of_configuration(error):
+            raise
+        first = str(error).strip().partition("\n")[0]
+        raise InputError(_with_hint(first) or cause(error)) from None
+
+
+def _of_configuration(error: BaseException) -> bool:
+    modules = [frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return any(module.startswith(CONFIGURES) for module in modules[-4:])
+
+
+def _with_hint(said: str) -> str:
+    """Return what the harness says of an unknown model or task, with the one of ours that was probably meant."""
+    unknown = re.match(r"Tasks not found: ([^,]+)|Attempted to load model '([^']*)'", said)
+    if not unknown:
+        return said
+    name, ours, what = (
+        (unknown[1], our_tasks(), "`lm_eval ls tasks` lists them")
+        if unknown[1]
+        else (unknown[2], list(autoload.MODELS), f"ours are {', '.join(autoload.MODELS)}")
+    )
+    likely = difflib.get_close_matches(name, ours, n=1)
+    hint = f"did you mean {likely[0]}?" if likely else what
+    return f"{said if unknown[1] else f'no model is called {name}'}: {hint}"
+
+
+def our_tasks() -> list[str]:
+    return sorted(path.stem for path in Path(autoload.tasks_folder()).glob("*/*.yaml"))
