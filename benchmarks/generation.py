@@ -8,8 +8,8 @@ A: for each candidate, `generate` over all questions in batches of 16 with one m
 B: rows of all candidates mixed, in batches of 64, through `generate`.
 Each way runs in a process of its own, in turns, `--repeats` times; medians. Prefill: the rate at which the same model
 reads prompts, which bounds everything. Memory: the highest resident size of the process. Ours with half the questions
-and with half the heads show how cost grows. With `--results FILE` every run is written down when it is finished, and
-an interrupted benchmark goes on where it was.
+and with half the heads show how cost grows. An account says for what ours and A computed their tokens. With
+`--results FILE` every run is written down when it is finished, and an interrupted benchmark goes on where it was.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import statistics
 import subprocess
 import sys
 import time
+from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 
@@ -107,6 +108,7 @@ def measured(options: argparse.Namespace) -> dict:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     from sprint_lmeval.checkpoints.pretrained import resolve_pretrained
+    from sprint_lmeval.generation.fast.account import Account
     from sprint_lmeval.generation.rows import Row, Settings
 
     folder = resolve_pretrained(options.model)
@@ -123,14 +125,16 @@ def measured(options: argparse.Namespace) -> dict:
     rows = [Row(prompt, candidate) for candidate in candidates for prompt in prompts]
     settings = Settings(options.max_new_tokens, STOPS, options.batch_size)
     way = {"A": procedure_of_the_paper, "B": mixed_batches}.get(options.only, ours)
-    dict(way(model, tokenizer, rows[:2], settings))
+    dict(way(model, tokenizer, rows[:2], settings, Account()))
+    account = Account()
     started = time.perf_counter()
-    found = dict(way(model, tokenizer, rows, settings))
+    found = dict(way(model, tokenizer, rows, settings, account))
     seconds = time.perf_counter() - started
     texts = [found[row].text for row in rows]
     tokens = sum(response.new_tokens for response in found.values())
     found = {"seconds": seconds, "tokens": tokens, "rows": len(rows), "texts": texts, "memory": peak_memory()}
-    return found | {"made_by": made_by()}
+    account.written, account.total_s = tokens, seconds
+    return found | {"made_by": made_by(), "account": asdict(account)}
 
 
 def prompts_of(options: argparse.Namespace, tokenizer) -> list[str]:
@@ -164,25 +168,24 @@ def candidates_of(options: argparse.Namespace, model) -> list:
     ]
 
 
-def ours(model, tokenizer, rows, settings):
+def ours(model, tokenizer, rows, settings, account):
     from sprint_lmeval.generation.decode import generate
 
-    yield from generate(model, tokenizer, rows, settings)
+    yield from generate(model, tokenizer, rows, settings, account=account)
 
 
-def procedure_of_the_paper(model, tokenizer, rows, settings):
+def procedure_of_the_paper(model, tokenizer, rows, settings, account):
     for candidate in dict.fromkeys(row.candidate for row in rows):
         of_candidate = [row for row in rows if row.candidate == candidate]
-        yield from through_generate(model, tokenizer, of_candidate, settings, 16)
+        yield from through_generate(model, tokenizer, of_candidate, settings, account, 16)
 
 
-def mixed_batches(model, tokenizer, rows, settings):
-    yield from through_generate(
-        model, tokenizer, sorted(rows, key=lambda row: (len(row.prompt), row.prompt)), settings, 64
-    )
+def mixed_batches(model, tokenizer, rows, settings, account):
+    by_length = sorted(rows, key=lambda row: (len(row.prompt), row.prompt))
+    yield from through_generate(model, tokenizer, by_length, settings, account, 64)
 
 
-def through_generate(model, tokenizer, rows, settings, batch_size: int):
+def through_generate(model, tokenizer, rows, settings, account, batch_size: int):
     """Decode batches that wait for their longest row."""
     from sprint_lmeval.generation import fallback
     from sprint_lmeval.pruning.hooks import head_layout
@@ -192,7 +195,7 @@ def through_generate(model, tokenizer, rows, settings, batch_size: int):
     for start in range(0, len(rows), batch_size):
         batch = rows[start : start + batch_size]
         encoded = [tokenizer(row.prompt)["input_ids"] for row in batch]
-        yield from fallback.generate_batch(model, tokenizer, batch, encoded, settings, layout)
+        yield from fallback.generate_batch(model, tokenizer, batch, encoded, settings, layout, account)
 
 
 def prefill(model, tokenizer, prompts: list[str]) -> dict:
@@ -248,7 +251,18 @@ def report(options: argparse.Namespace, runs: dict[str, list[dict]]) -> str:
         lines.append(f"| {way} | {' | '.join(map(str, cells))} | {other_texts(runs, way)} |")
     if "prefill" in rate:
         lines.append(f"| prefill | | | {rate['prefill']:.0f} | 100% | | |")
-    return "\n".join([*lines, "", *conclusions(runs, seconds, memory)])
+    return "\n".join([*lines, "", *conclusions(runs, seconds, memory), *accounts(runs, rate.get("prefill"))])
+
+
+def accounts(runs: dict[str, list[dict]], prefill_rate: float | None) -> list[str]:
+    """Return what the first run of ours and of A computed, where the results have it."""
+    from sprint_lmeval.generation.fast.account import Account
+
+    lines = []
+    for way in ("ours", "A"):
+        if found := runs[way][0].get("account"):
+            lines += ["", f"{way}, first run:", "", Account.of(found).table(prefill_rate)]
+    return lines
 
 
 def other_texts(runs: dict[str, list[dict]], way: str) -> str:

@@ -6,13 +6,14 @@ the end of a span of tokens.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from transformers import Cache, LogitsProcessorList, PreTrainedModel, PreTrainedTokenizerBase, StoppingCriteriaList
 
-from sprint_lmeval.candidates import Candidate
+from sprint_lmeval.generation.fast.account import Account
 from sprint_lmeval.generation.rows import Response, Row, Settings, end_token_ids, response_of
 from sprint_lmeval.generation.sampling import RowSampler
 from sprint_lmeval.generation.stopping import StopStrings
@@ -43,21 +44,31 @@ def generate_batch(
     encoded: list[list[int]],
     settings: Settings,
     layout: HeadLayout | None,
+    account: Account | None = None,
 ) -> Iterator[tuple[Row, Response]]:
-    """Decode one batch in spans; finished rows leave it after each, and the others go on from their cache."""
+    """Decode one batch in spans; finished rows leave it after each, and the others go on from their cache.
+
+    `encoded` holds the token ids of each row's prompt, with its given tokens behind them.
+    """
     width = max(map(len, encoded))
     ends = end_token_ids(model, tokenizer, settings.until)
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else (ends or [0])[0]
     # Padding on the left repeats the row's first token, so that a repetition penalty finds no other token there.
     ids = torch.tensor([e[:1] * (width - len(e)) + e for e in encoded], device=model.device)  # [rows, time]
     mask = torch.tensor([[0] * (width - len(e)) + [1] * len(e) for e in encoded], device=model.device)
-    decoder = _Decoder(model, tokenizer, settings, layout, ends, pad, width, _longest_span(model, settings))
+    account = account or Account()
+    decoder = _Decoder(model, tokenizer, settings, layout, ends, pad, width, _longest_span(model, settings), account)
+    account.add_pass(ids.numel(), 0.0)
+    account.add("prompt", int(mask.sum()))
     running, cache = list(range(len(batch))), None
     sampler = _sampler(batch, settings)
     while running:
-        ids, cache, finished = decoder.span(ids, mask, cache, [batch[i].candidate for i in running], sampler)
+        ids, cache, finished = decoder.span(ids, mask, cache, [batch[i] for i in running], sampler)
         for slot, (tokens, stopped) in finished.items():
-            yield batch[running[slot]], response_of(tokenizer, tokens, stopped, ends, settings)
+            row = batch[running[slot]]
+            response = response_of(tokenizer, tokens, stopped, ends, settings, len(row.given))
+            account.add("single", response.new_tokens - (ids.shape[1] - width))  # what it computed since is padding
+            yield row, response
         keep = [slot for slot in range(len(running)) if slot not in finished]
         running = [running[slot] for slot in keep]
         ids = ids[keep]
@@ -95,6 +106,7 @@ class _Decoder:
     pad: int
     prompt_tokens: int
     longest_span: int
+    account: Account
 
     @torch.inference_mode()
     def span(
@@ -102,22 +114,23 @@ class _Decoder:
         ids: torch.Tensor,
         mask: torch.Tensor,
         cache: Cache | None,
-        candidates: list[Candidate],
+        rows: list[Row],
         sampler: RowSampler | None,
     ) -> tuple[torch.Tensor, Cache, dict[int, tuple[list[int], int | None]]]:
         """Write up to SPAN more tokens in every row.
 
-        Returns ids [rows, longer time], the cache, and the finished rows: slot -> its new tokens, and how many of them
-        complete a stop string (None where an end token or the limit finished it).
+        Returns ids [rows, longer time], the cache, and the finished rows: slot -> its answer tokens, and how many of
+        them complete a stop string (None where an end token or the limit finished it).
         """
-        before = ids.shape[1] - self.prompt_tokens
-        stops = StopStrings(self.tokenizer, list(self.settings.until), len(ids), self.prompt_tokens)
-        with prune_heads(self.model, candidates, self.layout):
+        before, started = ids.shape[1] - self.prompt_tokens, time.perf_counter()
+        given, limit = [len(row.given) for row in rows], self.settings.max_new_tokens
+        stops = StopStrings(self.tokenizer, list(self.settings.until), len(ids), self.prompt_tokens, given)
+        with prune_heads(self.model, [row.candidate for row in rows], self.layout):
             output = self.model.generate(
                 input_ids=ids,
                 attention_mask=mask,
                 past_key_values=cache,
-                max_new_tokens=min(self.longest_span, self.settings.max_new_tokens - before),
+                max_new_tokens=min(self.longest_span, limit - min(given) - before),
                 pad_token_id=self.pad,
                 eos_token_id=self.ends or None,
                 stopping_criteria=StoppingCriteriaList([stops] if stops.stops else []),
@@ -133,11 +146,14 @@ class _Decoder:
                 **self.settings.generate_arguments,
             )
         new = output.sequences[:, self.prompt_tokens :].tolist()
-        full = len(new[0]) >= self.settings.max_new_tokens
+        self.account.add_pass(len(rows) * (len(new[0]) - before), time.perf_counter() - started)
+        self.account.add("single", len(rows) * (len(new[0]) - before))
         finished = {
-            slot: (tokens, stopped)
-            for slot, (tokens, stopped) in enumerate(zip(new, stops.new_tokens_at_stop, strict=True))
-            if full or stopped is not None or not set(self.ends).isdisjoint(tokens[before:])
+            slot: ([*row.given, *tokens][:limit], None if stopped is None or stopped > limit else stopped)
+            for slot, (row, tokens, stopped) in enumerate(zip(rows, new, stops.new_tokens_at_stop, strict=True))
+            if len(row.given) + len(tokens) >= limit
+            or stopped is not None
+            or not set(self.ends).isdisjoint(tokens[before:])
         }
         return output.sequences, output.past_key_values, finished
 

@@ -25,6 +25,9 @@ class Row:
             a question has the code (v(i) + shift) % 1, where v is the van der Corput sequence 0, 1/2, 1/4, 3/4, ... and
             the shift, drawn once for the question, is the same for all of its rows. Each row needs a seed of its own,
             too: behind the first tokens, which the code decides, it draws its numbers from the seed.
+        given: answer tokens that stand already; decoding goes on behind them. The response's text holds them, stop
+            strings and the token limit count them, `Response.new_tokens` does not. With the first tokens of its own
+            greedy answer as `given`, a row has the text of that answer.
 
     Raises:
         ValueError: a candidate that cannot be read, a code without a seed or out of range.
@@ -35,6 +38,7 @@ class Row:
     sample: int = 0
     seed: int | None = None
     code: float | None = None
+    given: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "candidate", Candidate.of(self.candidate))
@@ -49,14 +53,17 @@ class Response:
     Attributes:
         text: what was generated, up to the first stop string, without special tokens.
         truncated: whether the token limit ended it.
-        new_tokens: how many tokens were generated, the end token included.
+        new_tokens: how many tokens were generated, the end token included, a row's given tokens not.
         cut_tokens: how many tokens the prompt lost at its left end, where it was too long for the model.
+        tokens: ids of the whole response, given tokens and end token included; only where `generate` was asked to keep
+            them, and never from a store.
     """
 
     text: str
     truncated: bool
     new_tokens: int
     cut_tokens: int = 0
+    tokens: tuple[int, ...] = field(default=(), compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -111,16 +118,22 @@ def encode(tokenizer: PreTrainedTokenizerBase, prompt: str, settings: Settings) 
 
 
 def response_of(
-    tokenizer: PreTrainedTokenizerBase, tokens: list[int], stopped: int | None, ends: list[int], settings: Settings
+    tokenizer: PreTrainedTokenizerBase,
+    tokens: list[int],
+    stopped: int | None,
+    ends: list[int],
+    settings: Settings,
+    given: int = 0,
 ) -> Response:
     """Return the response that `tokens` make.
 
     Args:
         tokenizer: decodes them.
-        tokens: new tokens; those behind an end token do not count.
+        tokens: of the answer; those behind an end token do not count.
         stopped: how many there were when a stop string was complete, or None.
         ends: token ids that end a response.
         settings: its stop strings, token limit and think_end_token count.
+        given: how many of the tokens were not generated.
     """
     from lm_eval.models.utils import postprocess_generated_text  # here, so that a store opens without transformers
 
@@ -135,4 +148,4 @@ def response_of(
     text = text.lstrip() if isinstance(think_end, int) else text
     text = postprocess_generated_text(text, list(settings.until), think_end if isinstance(think_end, str) else None)
     truncated = ended is None and stopped is None and length >= settings.max_new_tokens
-    return Response(text, truncated, length)
+    return Response(text, truncated, max(0, length - given), tokens=tuple(tokens))

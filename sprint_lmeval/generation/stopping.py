@@ -6,6 +6,8 @@ ends a batch only when all of its rows contain the same stop string.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from transformers import PreTrainedTokenizerBase, StoppingCriteria
 
@@ -16,13 +18,22 @@ class StopStrings(StoppingCriteria):
     """Finishes a row at the first stop string in its new text, across token boundaries.
 
     Attributes:
-        new_tokens_at_stop: per row, how many new tokens it had when a stop string was complete, or None.
+        prompt_tokens: how many tokens of each row are not new.
+        given: how many of these, per row, belong to its answer all the same.
+        new_tokens_at_stop: per row, how many answer tokens it had when a stop string was complete, or None.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, stops: list[str], rows: int, prompt_tokens: int) -> None:
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        stops: list[str],
+        rows: int,
+        prompt_tokens: int,
+        given: Sequence[int] | None = None,
+    ) -> None:
         self.tokenizer = tokenizer
         self.stops = [s for s in stops if s]
-        self.prompt_tokens = prompt_tokens
+        self.prompt_tokens, self.given = prompt_tokens, given or [0] * rows
         self.new_tokens_at_stop: list[int | None] = [None] * rows
         # A token is at least one byte of text, so this many hold any stop string; a few more for tokens without text.
         self.tail_tokens = max((len(s.encode()) for s in self.stops), default=0) + 4
@@ -39,11 +50,14 @@ class StopStrings(StoppingCriteria):
             if self.new_tokens_at_stop[row] is None and self._may_end(token)
         ]
         if candidates:
-            tail = input_ids[candidates, -min(new, self.tail_tokens) :]
-            texts = self.tokenizer.batch_decode(tail, skip_special_tokens=True)
-            for row, text in zip(candidates, texts, strict=True):
+            counts = [new + self.given[row] for row in candidates]
+            tails = [
+                input_ids[row, -min(n, self.tail_tokens) :].tolist() for row, n in zip(candidates, counts, strict=True)
+            ]
+            texts = self.tokenizer.batch_decode(tails, skip_special_tokens=True)
+            for row, count, text in zip(candidates, counts, texts, strict=True):
                 if any(stop in text for stop in self.stops):
-                    self.new_tokens_at_stop[row] = new
+                    self.new_tokens_at_stop[row] = count
         return torch.tensor([n is not None for n in self.new_tokens_at_stop], device=input_ids.device)
 
     def met(self, tokens: list[int], new: int) -> bool:

@@ -18,7 +18,7 @@ import torch
 from sprint_lmeval.checkpoints.fingerprint import model_fingerprint
 from sprint_lmeval.checkpoints.pretrained import default_device, resolve_pretrained
 from sprint_lmeval.errors import InputError, show_one_sentence
-from sprint_lmeval.generation.decode import MOST_ROWS, Response, Row, Settings, generate
+from sprint_lmeval.generation.decode import MOST_ROWS, Account, Response, Row, Settings, generate
 from sprint_lmeval.generation.fast.supported import why_not_fast
 from sprint_lmeval.models.best_of_n import BestOfN
 from sprint_lmeval.models.checks import check_before_loading, check_selector, check_strategy, passed_self_test
@@ -138,9 +138,12 @@ class HFPrunedBestOfN(BestOfN, LazyWeights):
 
     def _generate(self, rows: list[Row], settings: Settings) -> Iterator[tuple[Row, Response]]:
         settings = replace(settings, batch_size=self._rows_per_batch(settings))
+        account = Account() if log.isEnabledFor(logging.DEBUG) else None
         enabled = self.mixed_precision_dtype is not None
         with torch.autocast(device_type=self.device.type, dtype=self.mixed_precision_dtype, enabled=enabled):
-            yield from generate(self.model, self.tokenizer, rows, settings, self.layout)
+            yield from generate(self.model, self.tokenizer, rows, settings, self.layout, account)
+        if account:
+            log.debug("decoding, counted:\n%s", account.table())
 
     def _rows_per_batch(self, settings: Settings) -> int:
         """Return the batch size; for `auto` what memory takes: fast decoding sees to that by itself, pass by pass."""

@@ -114,8 +114,8 @@ def run_key(facts: dict, settings: Settings, seeded: bool) -> tuple[bytes, str]:
 
 def row_key(run: bytes, row: Row) -> bytes:
     """Return the key of one row's response."""
-    code = [] if row.code is None else [{"code": row.code}]
-    text = canonical([row.prompt, str(row.candidate), row.seed, *code])
+    more = {name: value for name, value in (("code", row.code), ("given", row.given)) if value not in (None, ())}
+    text = canonical([row.prompt, str(row.candidate), row.seed, *([more] if more else [])])
     return hashlib.sha256(run + text.encode()).digest()
 
 

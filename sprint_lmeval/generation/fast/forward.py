@@ -6,13 +6,14 @@ A pass may end early, once its keys and values are written, and may start at an 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 
 import torch
 from transformers import PreTrainedModel
 
 from sprint_lmeval.candidates import BASE, Candidate
+from sprint_lmeval.generation.fast.account import Account
 from sprint_lmeval.generation.fast.device_limits import DeviceLimits, limits_of, release_free_memory
 from sprint_lmeval.generation.fast.grouped_attention import grouped
 from sprint_lmeval.generation.fast.kv_cache import RowCache, StopForward
@@ -27,12 +28,18 @@ LOGITS_IN_PIECES = 6  # of the memory that whole logits may take, one piece of t
 
 
 class Passes:
-    """The passes of one model; no row may have more than `longest` tokens."""
+    """The passes of one model; no row may have more than `longest` tokens; `account` counts what they compute."""
 
     def __init__(
-        self, model: PreTrainedModel, layout: HeadLayout, longest: int, limits: DeviceLimits | None = None
+        self,
+        model: PreTrainedModel,
+        layout: HeadLayout,
+        longest: int,
+        limits: DeviceLimits | None = None,
+        account: Account | None = None,
     ) -> None:
         self.model, self.layout, self.longest = model, layout, longest
+        self.timed, self.account = account is not None, account or Account()
         self.inputs, self._released = LayerInputs(model, layout), time.monotonic()
         self.layers = self.inputs.layers
         self.limits = limits or limits_of(model)
@@ -60,7 +67,8 @@ class Passes:
 
         The caller adds to the cache's lengths what it keeps.
         """
-        return self._forward(cache, tokens, candidates, logits)[:, -logits:]  # some models ignore logits_to_keep
+        with self._counted(tokens, len(self.layers)):
+            return self._forward(cache, tokens, candidates, logits)[:, -logits:]  # some models ignore logits_to_keep
 
     def run_best(
         self,
@@ -71,25 +79,35 @@ class Passes:
         head: OutputHead,
     ) -> torch.Tensor:
         """Read tokens as `run` does; returns the best next tokens [rows, `count`] instead of logits."""
-        with head.left_out() as hidden:
-            self._forward(cache, tokens, candidates, count)
-        return head.best(hidden[0][:, -count:])
+        with self._counted(tokens, len(self.layers)):
+            with head.left_out() as hidden:
+                self._forward(cache, tokens, candidates, count)
+            return head.best(hidden[0][:, -count:])
 
     def write(self, cache: RowCache, tokens: Sequence[Sequence[int]], candidates: Sequence[Candidate]) -> None:
         """Read tokens [rows, n] for their keys and values only."""
         cache.last_layer = len(self.layers) - 1
         try:
-            self._forward(cache, tokens, candidates, 1)
-        except StopForward:
-            pass
+            with self._counted(tokens, len(self.layers) - 1), suppress(StopForward):
+                self._forward(cache, tokens, candidates, 1)
         finally:
             cache.last_layer = None
 
     def enter(self, cache: RowCache, tokens: Sequence[Sequence[int]], numbers: Sequence[int]) -> dict[int, LayerInput]:
         """Read tokens [rows, n] unpruned, up to the last of the layers `numbers`; returns these layers' inputs."""
-        with self.inputs.kept(numbers) as inputs, suppress(StopForward):
+        with self._counted(tokens, numbers[-1]), self.inputs.kept(numbers) as inputs, suppress(StopForward):
             self._forward(cache, tokens, [BASE] * len(tokens), 1)
         return inputs
+
+    @contextmanager
+    def _counted(self, tokens: Sequence[Sequence[int]], until: int) -> Iterator[None]:
+        """Count a pass that ends before layer `until`, and time it."""
+        started = time.perf_counter()
+        yield
+        if self.timed and self.model.device.type == "cuda":
+            torch.cuda.synchronize(self.model.device)
+        share = max(0, until - self.inputs.first_layer) / len(self.layers)
+        self.account.add_pass(len(tokens) * len(tokens[0]), time.perf_counter() - started, share)
 
     @torch.inference_mode()
     def _forward(self, cache: RowCache, tokens, candidates, logits: int) -> torch.Tensor:

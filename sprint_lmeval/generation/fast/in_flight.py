@@ -30,6 +30,7 @@ class PromptGroup:
         reference_row: the row that writes the reference answer, once it is begun.
         shared_layers: of the prompt and the reference answer, while remaining rows need them.
         unfinished: how many of its rows are not finished.
+        given: whether its rows have answer tokens already; then all of them have, and one candidate.
     """
 
     prompt: list[int]
@@ -38,9 +39,11 @@ class PromptGroup:
     reference_row: ActiveRow | None = None
     shared_layers: SharedLayers | None = None
     unfinished: int = field(init=False)
+    given: bool = field(init=False)
 
     def __post_init__(self) -> None:
         self.unfinished = len(self.remaining)
+        self.given = any(row.given for row in self.remaining)
         self.ngrams.learn(self.prompt, 0)
 
     @property
@@ -49,8 +52,9 @@ class PromptGroup:
         return self.reference_row.new if self.reference_row else []
 
     def first_cohort(self) -> list[Row]:
-        """Return the row that writes the reference answer; all rows where they are too few to need one."""
-        return self.remaining[:1] if len(self.remaining) > WORTH_A_REFERENCE else list(self.remaining)
+        """Return the row that writes the reference answer; all rows where they need none."""
+        needed = len(self.remaining) > WORTH_A_REFERENCE and not self.given
+        return self.remaining[:1] if needed else list(self.remaining)
 
     def next_cohort(self) -> list[Row]:
         """Return rows to prefill together: those of the lowest pruned layer, or of several layers with few rows."""
@@ -82,11 +86,11 @@ class ActiveRow:
     """A row in work.
 
     Attributes:
-        written: the last prompt tokens, then the new ones.
+        written: the last prompt tokens, then the new ones, of which the row's given tokens are the first.
         context: how many of `written` belong to the prompt.
         stopped: how many new tokens it had when a stop string was complete.
         finished: whether its text has ended.
-        stream: of a sampled row, its random numbers, one for each new token; `drawn` are those so far.
+        stream: of a sampled row, its random numbers, one for each generated token; `drawn` are those so far.
         code: of an arithmetic sample, what is left of its code; None once it is used up.
         later_codes: its code behind each of the tokens that were chosen last.
     """
@@ -107,7 +111,8 @@ class ActiveRow:
         tail = group.prompt[-NGRAM_LENGTHS[0] :]
         stream = None if row.seed is None else random.Random(row.seed)
         code = None if row.code is None else Code(row.code)
-        return cls(row, group, list(tail), len(tail), stream=stream, code=code)
+        group.ngrams.learn([*tail, *row.given], len(tail))
+        return cls(row, group, [*tail, *row.given], len(tail), stream=stream, code=code)
 
     @property
     def new(self) -> list[int]:
@@ -130,7 +135,7 @@ class ActiveRow:
 
     def numbers(self, count: int) -> list[float]:
         """Return the random numbers of the next `count` tokens: the same, however often a token is drafted."""
-        written = self.count
+        written = self.count - len(self.row.given)
         while len(self.drawn) < written + count:
             self.drawn.append(self.stream.random())
         return self.drawn[written : written + count]

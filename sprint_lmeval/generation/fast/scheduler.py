@@ -15,6 +15,7 @@ from transformers import PreTrainedTokenizerBase
 
 from sprint_lmeval.generation.fast.drafts import LONGEST_DRAFT, DraftRecord, NgramIndex, most_worthwhile, worthwhile
 from sprint_lmeval.generation.fast.forward import Passes
+from sprint_lmeval.generation.fast.given_prefill import GivenPrefill
 from sprint_lmeval.generation.fast.in_flight import ActiveRow, Ends, PromptGroup
 from sprint_lmeval.generation.fast.kv_cache import KeysValues, copied, rounded_up
 from sprint_lmeval.generation.fast.next_token import TokenChoice
@@ -53,6 +54,7 @@ class Scheduler:
         self.ends = Ends(tokenizer, end_tokens, settings.until, settings.max_new_tokens)
         self.choice = choice
         self.prefill = SharedPrefill(passes, choice, self.ends, groups)
+        self.given_prefill = GivenPrefill(self.prefill)
         self.waiting, self.writing, self.ready = deque(groups), [], []
         self.rows, self.cache = rows, passes.cache(0, passes.limits.cache_bytes)
         self.active: list[ActiveRow] = []
@@ -91,7 +93,8 @@ class Scheduler:
 
     def _prefilled(self, cohorts: list[Cohort]) -> Iterator[ActiveRow]:
         """Prefill cohorts: each row is finished, takes a slot, or waits for one."""
-        for row, keys_values in self.prefill.read(cohorts):
+        prefill = self._prefill_of(cohorts)
+        for row, keys_values in prefill.read(cohorts):
             if row.group.remaining and row.group.reference_row is None:
                 row.group.reference_row = row
                 self.writing.append(row.group)
@@ -99,14 +102,17 @@ class Scheduler:
                 self._note_finished(row)
                 yield row
             elif self._may_set_aside([row]):
-                self.stragglers.append((row, copied(keys_values, self.prefill.first_own_layer)))
+                self.stragglers.append((row, copied(keys_values, prefill.first_own_layer)))
             elif self._fits(row):
                 self._admit(row, keys_values)
             else:
-                self.preempted.append((row, copied(keys_values, self.prefill.first_own_layer)))
+                self.preempted.append((row, copied(keys_values, prefill.first_own_layer)))
         for group, _ in cohorts:
             if not group.remaining:
                 group.shared_layers = None
+
+    def _prefill_of(self, cohorts: list[Cohort]) -> SharedPrefill | GivenPrefill:
+        return self.given_prefill if cohorts[0][0].given else self.prefill
 
     def _most_rows(self, positions: int) -> int:
         room = self.passes.limits.cache_bytes // max(1, positions * self.prefill.bytes_per_position)
@@ -187,7 +193,9 @@ class Scheduler:
         cohorts: list[Cohort] = []
         for group in groups:
             cohort = group, cohort_of(group)
-            if cohorts and not self.prefill.fits_together([*cohorts, cohort]):
+            if cohorts and group.given != cohorts[0][0].given:
+                break
+            if cohorts and not self._prefill_of(cohorts).fits_together([*cohorts, cohort]):
                 break
             cohorts.append(cohort)
         for group, rows in cohorts:
@@ -203,7 +211,8 @@ class Scheduler:
             row.group.ngrams, row.group.reference_row, row.group.shared_layers = NgramIndex(), None, None
 
     def _response(self, row: ActiveRow) -> tuple[Row, Response]:
-        return row.row, response_of(self.tokenizer, row.new, row.stopped, self.end_tokens, self.settings)
+        given = len(row.row.given)
+        return row.row, response_of(self.tokenizer, row.new, row.stopped, self.end_tokens, self.settings, given)
 
     # ---- one pass ----
 
@@ -219,10 +228,17 @@ class Scheduler:
         chosen = self.choice.read(self.cache, tokens, self.active, width)
         for slot, (row, (draft, ngram_lengths)) in enumerate(zip(self.active, drafts, strict=True)):
             same = agreeing(chosen[slot], draft)
+            self._account_draft(len(draft), same)
             self.record.note(ngram_lengths, same)
             row.advance(chosen[slot][: same + 1], self.ends)
             self.cache.lengths[slot] += same + 1
         return self._leaving()
+
+    def _account_draft(self, drafted: int, accepted: int) -> None:
+        account = self.passes.account
+        account.add("single", 1)
+        account.add("draft_accepted", accepted)
+        account.add("draft_rejected", drafted - accepted)
 
     def _drafts(self) -> list[tuple[list[int], list[int]]]:
         """Return for each row in flight its draft and the n-gram lengths of it, as many tokens as pay."""

@@ -89,6 +89,7 @@ class LayerInputs:
 
     Attributes:
         share_heads: whether the projection's input can be replaced: each attention returns what its projection gives.
+        first_layer: at which passes start at present.
     """
 
     def __init__(self, model: PreTrainedModel, layout: HeadLayout) -> None:
@@ -96,7 +97,7 @@ class LayerInputs:
         self._projections = [layer.projection for layer in layout.layers]
         probe = probe_of(model, layout)
         self._attentions, self._returned = probe.attentions, probe.returned
-        self.share_heads = self._returned is not None
+        self.share_heads, self.first_layer = self._returned is not None, 0
 
     @contextmanager
     def kept(self, numbers: Sequence[int]) -> Iterator[dict[int, LayerInput]]:
@@ -134,8 +135,12 @@ class LayerInputs:
             projection, others = self._projections[number], [None] * (self._returned[number] - 1)
             # GPT-2's projection refuses rows that share memory; the mask of a pruned row has copied them already.
             stubs[self._attentions[number]] = lambda *args, **kwargs: (projection(given.heads.contiguous()), *others)
-        with _stubs(stubs):
-            yield
+        self.first_layer = number
+        try:
+            with _stubs(stubs):
+                yield
+        finally:
+            self.first_layer = 0
 
 
 def _before(module: nn.Module, keep: Callable[[int, torch.Tensor], None], number: int) -> RemovableHandle:

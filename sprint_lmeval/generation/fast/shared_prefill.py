@@ -52,7 +52,7 @@ class SharedPrefill:
         self._starts_bytes = 0
         self._bytes = max(LEAST_PREFILL_BYTES, passes.limits.cache_bytes // PREFILL_SHARE)
         self._cache = passes.cache(0, self._bytes)
-        self._shared_bytes_per_position = 0
+        self._other_bytes_per_position = 0
         self.agreement = Agreement()
         self.first_own_layer = 0  # of the rows prefilled last: the layers below are shared
 
@@ -78,21 +78,25 @@ class SharedPrefill:
     @property
     def bytes_per_position(self) -> int:
         """Return the memory of one token of one row; 0 before anything has been read."""
-        return self._cache.bytes_per_position or self._shared_bytes_per_position
+        return self._cache.bytes_per_position or self._other_bytes_per_position
+
+    def note_memory(self, cache: RowCache) -> None:
+        """Learn from a cache that has been written how much memory a token takes."""
+        self._other_bytes_per_position = cache.bytes_per_position
 
     def _widest(self, cohorts: Sequence[Cohort]) -> int:
         """Return how many rows of these cohorts one pass takes."""
         positions = max(_positions(group) for group, _ in cohorts)
         longest = max(len(group.prompt) for group, _ in cohorts)
         piece = self._first_piece(sum(len(rows) for _, rows in cohorts), longest)
-        return self._rows_of(longest - len(self.start) + piece, positions)
+        return self.rows_of(longest - len(self.start) + piece, positions)
 
     def _first_piece(self, rows: int, positions: int) -> int:
         """Return how many tokens of the reference answer the first pass reads, behind prompts of `positions` tokens."""
         overhead = self.passes.limits.overhead(rows * positions * self.bytes_per_position)
         return max(1, most_worthwhile(rows, self.agreement.acceptance, overhead, LONGEST_PIECE))
 
-    def _rows_of(self, tokens: int, positions: int) -> int:
+    def rows_of(self, tokens: int, positions: int) -> int:
         """Return how many rows of `tokens` tokens one pass takes, each with `positions` positions in the cache."""
         limits, size = self.passes.limits, self.bytes_per_position
         fitting = self._bytes // (positions * size) if size else limits.pass_tokens
@@ -116,6 +120,7 @@ class SharedPrefill:
             until = [len(row.group.prompt) + row.count + len(d) for row, d in zip(active, drafts, strict=True)]
             chosen = self._run(active, [texts[row.group] for row in active], read, until, layer, longest + 1)
             cache.lengths[: len(active)] = torch.tensor(until)
+            self._account_pieces(active, drafts, expected, chosen, read)
             staying = []
             for slot, row in enumerate(active):
                 same = agreeing(chosen[slot][: len(drafts[slot]) + 1], expected[slot])
@@ -129,13 +134,23 @@ class SharedPrefill:
             active = _compacted(cache, active, staying)
             piece = min(2 * piece, LONGEST_PIECE)
 
+    def _account_pieces(self, rows: list[ActiveRow], drafts, expected, chosen, read: list[int]) -> None:
+        """Say what a pass over prompts' ends and pieces of reference answers was for."""
+        account = self.passes.account
+        for row, draft, other, own, begun in zip(rows, drafts, expected, chosen, read, strict=True):
+            kept = min(len(draft), agreeing(own, other))
+            prompt = max(0, len(row.group.prompt) - begun)
+            account.add("prompt", prompt)
+            account.add("reference_kept", kept + (not prompt))  # behind the prompt, the last token of the piece before
+            account.add("reference_rejected", len(draft) - kept)
+
     def _begin_prompts(self, rows: list[ActiveRow], layer: int | None) -> None:
         """Fill the cache's slots with as much of the prompts as needs no logits."""
         ends = [len(row.group.prompt) - 1 for row in rows]
         if self.first_own_layer > self.last:  # all keys and values are those of the shared layers
             self._cache.lengths[: len(rows)] = torch.tensor(ends)
             return
-        self._put_starts([row.row.candidate for row in rows], layer)
+        self.put_starts(self._cache, [row.row.candidate for row in rows], layer)
         read, layers = len(self.start), self.last + 1 - (layer or 0)
         if max(ends) <= read:
             return
@@ -143,6 +158,7 @@ class SharedPrefill:
         if one_prompt and (ends[0] - read) * len(rows) <= self.passes.limits.free_tokens * layers:
             return  # leaving the last layer out saves less than another pass costs
         self._run(rows, [row.group.prompt for row in rows], [read] * len(rows), ends, layer, 0)
+        self.passes.account.add("prompt", sum(ends) - read * len(rows))
         self._cache.lengths[: len(rows)] = torch.tensor(ends)
 
     def _run(
@@ -204,10 +220,14 @@ class SharedPrefill:
         computed = self._computed([texts[group] for group in missing], numbers, before)
         for group, layers in zip(missing, computed, strict=True):
             group.shared_layers = layers
+            prompt = len(group.prompt) - layers.start
+            self.passes.account.add("prompt", prompt)
+            self.passes.account.add("reference_shared", layers.until - layers.start - prompt)
 
     def _layers_of_start(self) -> SharedLayers:
         if self._start_layers is None:
             (self._start_layers,) = self._computed([self.start], self._layers, None)
+            self.passes.account.add("prompt", len(self.start))
         return self._start_layers
 
     def _computed(self, texts: list[list[int]], numbers: list[int], before: SharedLayers | None) -> list[SharedLayers]:
@@ -220,7 +240,7 @@ class SharedPrefill:
                 cache.put(slot, before.keys_values[: numbers[-1] + 1] + [None] * above, start)
         tokens = [text[start:] + [0] * (longest - len(text)) for text in texts]
         inputs = self.passes.enter(cache, tokens, numbers)
-        self._shared_bytes_per_position = cache.bytes_per_position
+        self.note_memory(cache)
         computed = [
             SharedLayers({}, copied(cache.take(n, len(text))), start, len(text)) for n, text in enumerate(texts)
         ]
@@ -230,17 +250,17 @@ class SharedPrefill:
                 layers.inputs[number] = of_layer.row(index, layers.until - start)
         return computed
 
-    def _put_starts(self, candidates: Sequence[Candidate], layer: int | None) -> None:
+    def put_starts(self, cache: RowCache, candidates: Sequence[Candidate], layer: int | None) -> None:
         """Fill the cache's slots with the common beginning of all prompts, each under its candidate."""
         if not self.start:
             return
         known = {c: self._starts.get((c, layer)) for c in candidates}
         missing = [candidate for candidate, start in known.items() if start is None]
-        widest = self._rows_of(len(self.start), len(self.start))
+        widest = self.rows_of(len(self.start), len(self.start))
         for first in range(0, len(missing), widest):
             known |= self._read_starts(missing[first : first + widest], layer)
         for slot, candidate in enumerate(candidates):
-            self._cache.put(slot, known[candidate], len(self.start))
+            cache.put(slot, known[candidate], len(self.start))
 
     def _read_starts(self, candidates: list[Candidate], layer: int | None) -> dict[Candidate, KeysValues]:
         cache, length, starting = self.passes.cache(len(candidates)), len(self.start), nullcontext()
@@ -249,6 +269,7 @@ class SharedPrefill:
             starting = self.passes.inputs.starting_at(layer, given.rows(len(candidates)))
         with starting:
             self.passes.write(cache, [self.start] * len(candidates), candidates)
+        self.passes.account.add("prompt", length * len(candidates))
         read = {candidate: copied(cache.take(slot, length)) for slot, candidate in enumerate(candidates)}
         for candidate, start in read.items():  # no eviction: candidates come in turns, each would be evicted before use
             if self._starts_bytes + bytes_of(start) <= self.passes.limits.cache_bytes // KEPT_STARTS_SHARE:
