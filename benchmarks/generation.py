@@ -108,7 +108,7 @@ def measured(options: argparse.Namespace) -> dict:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     from sprint_lmeval.checkpoints.pretrained import resolve_pretrained
-    from sprint_lmeval.generation.fast.account import Account
+    from sprint_lmeval.generation.account import Account
     from sprint_lmeval.generation.rows import Row, Settings
 
     folder = resolve_pretrained(options.model)
@@ -256,7 +256,7 @@ def report(options: argparse.Namespace, runs: dict[str, list[dict]]) -> str:
 
 def accounts(runs: dict[str, list[dict]], prefill_rate: float | None) -> list[str]:
     """Return what the first run of ours and of A computed, where the results have it."""
-    from sprint_lmeval.generation.fast.account import Account
+    from sprint_lmeval.generation.account import Account
 
     lines = []
     for way in ("ours", "A"):

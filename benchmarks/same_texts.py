@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
 
+import torch
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
@@ -69,6 +70,7 @@ def round_of(seed: int) -> Outcome:
     name = draw.choice(list(TINY))
     model = model_named(name)
     rows, settings = drawn_rows(draw, model), drawn_settings(draw)
+    rows = with_beginnings(random.Random(f"beginnings of {seed}"), rows)
     model.generation_config.eos_token_id, settings = drawn_ends(draw, model, rows, settings)
     with memory_of(draw.choice([1, 1 << 14, 1 << 18, 1 << 27])), watched() as ways:
         together = dict(generate(model, tokenizer(), rows, settings))
@@ -93,6 +95,20 @@ def drawn_rows(draw: random.Random, model) -> list[Row]:
         for number, candidate in enumerate(draw.sample(candidates, draw.randint(1, len(candidates)))):
             rows.append(Row(prompt, candidate, number, draw.randrange(1000)) if sampled else Row(prompt, candidate))
     return rows
+
+
+def with_beginnings(draw: random.Random, rows: list[Row]) -> list[Row]:
+    """In some rounds, give rows answer tokens, which share beginnings, and samples a code."""
+    if rows[0].seed is not None and draw.random() < 0.5:
+        rows = [replace(row, code=draw.random()) for row in rows]
+    if draw.random() < 0.6:
+        return rows
+    texts, begun = [draw.choices(range(1, 90), k=24) for _ in range(2)], []
+    for row in rows:
+        for own in draw.sample(range(3), 2):  # so many tokens of the row's own behind a shared beginning
+            given = draw.choice(texts)[: draw.randrange(24)] + draw.choices(range(1, 90), k=own)
+            begun.append(replace(row, sample=len(begun), given=tuple(given)))
+    return begun
 
 
 def drawn_settings(draw: random.Random) -> Settings:
@@ -129,10 +145,11 @@ def gap(model, row: Row, settings: Settings, response: Response, alone: Response
     written = [response.text.split(), alone.text.split()]  # a word is a token here
     same = next((i for i, (a, b) in enumerate(zip(*written, strict=False)) if a != b), min(map(len, written)))
     ids = tokenizer()(row.prompt, return_tensors="pt")["input_ids"][:, -settings.max_prompt_tokens :]
+    ids, same = torch.cat([ids, torch.tensor([row.given], dtype=ids.dtype)], 1), same - len(row.given)
     options = {"return_dict_in_generate": True, "output_logits": True, "do_sample": False, "pad_token_id": 0}
     with prune_heads(model, [row.candidate]):
         output = model.generate(ids, max_new_tokens=settings.max_new_tokens, **options, **settings.generate_arguments)
-    if same >= len(output.logits):
+    if not 0 <= same < len(output.logits):
         return float("inf")
     best = output.logits[same].topk(2).values[0]
     return (best[0] - best[1]).item()

@@ -16,8 +16,8 @@ from dataclasses import replace
 from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from sprint_lmeval.generation.account import Account
 from sprint_lmeval.generation.fallback import generate_batch
-from sprint_lmeval.generation.fast.account import Account
 from sprint_lmeval.generation.fast.device_limits import limits_of
 from sprint_lmeval.generation.fast.forward import Passes
 from sprint_lmeval.generation.fast.in_flight import PromptGroup

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from transformers import Cache, LogitsProcessorList, PreTrainedModel, PreTrainedTokenizerBase, StoppingCriteriaList
 
-from sprint_lmeval.generation.fast.account import Account
+from sprint_lmeval.generation.account import Account
 from sprint_lmeval.generation.rows import Response, Row, Settings, end_token_ids, response_of
 from sprint_lmeval.generation.sampling import RowSampler
 from sprint_lmeval.generation.stopping import StopStrings

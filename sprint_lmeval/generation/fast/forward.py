@@ -13,7 +13,7 @@ import torch
 from transformers import PreTrainedModel
 
 from sprint_lmeval.candidates import BASE, Candidate
-from sprint_lmeval.generation.fast.account import Account
+from sprint_lmeval.generation.account import Account
 from sprint_lmeval.generation.fast.device_limits import DeviceLimits, limits_of, release_free_memory
 from sprint_lmeval.generation.fast.grouped_attention import grouped
 from sprint_lmeval.generation.fast.kv_cache import RowCache, StopForward

@@ -6,8 +6,8 @@ from dataclasses import asdict
 import pytest
 
 from sprint_lmeval.candidates import BASE
+from sprint_lmeval.generation.account import CAUSES
 from sprint_lmeval.generation.decode import Account, Row, Settings, generate
-from sprint_lmeval.generation.fast.account import CAUSES
 from sprint_lmeval.generation.fast.forward import Passes
 from tests.shared.decoding_examples import HEADS, prompts
 from tests.shared.decoding_examples import plain as plain
