@@ -134,7 +134,7 @@ def _said(value: object) -> str:
 
 
 def told_apart(runs: Sequence[Run]) -> list[Run]:
-    """Models of one name with other weights or another arithmetic get it into their labels."""
+    """Make models' labels unique: append the weights or the arithmetic in which equally named models differ."""
     seen: dict[str, dict[str, set]] = {}
     for run in runs:
         facts = seen.setdefault(run.model_label, {"fingerprint": set(), "dtype": set()})
@@ -151,27 +151,23 @@ def _labelled(run: Run, seen: dict[str, set]) -> Run:
 
 
 def strategies_apart(runs: Sequence[Run]) -> list[Run]:
-    """Runs of one model that would bear one name get what they differ in into it, or a number."""
+    """Make labels unique: append the settings in which equally named runs differ, else a number."""
     alike: dict[tuple, list[int]] = {}
-    for place, run in enumerate(runs):
-        alike.setdefault((run.task, run.model_label, run.strategy_label, run.n), []).append(place)
+    for index, run in enumerate(runs):
+        alike.setdefault((run.task, run.model_label, run.strategy_label, run.n), []).append(index)
     apart = list(runs)
-    for places in (places for places in alike.values() if len(places) > 1):
-        named = [_differing(runs[place], [runs[other] for other in places]) for place in places]
-        for number, (place, found) in enumerate(zip(places, named, strict=True), 1):
+    for indices in (indices for indices in alike.values() if len(indices) > 1):
+        named = [_differing(runs[index], [runs[other] for other in indices]) for index in indices]
+        for number, (index, found) in enumerate(zip(indices, named, strict=True), 1):
             words = [*found, f"run {number}"] if named.count(found) > 1 else found
-            apart[place] = replace(runs[place], facts={**runs[place].facts, "apart": ", ".join(words)})
+            apart[index] = replace(runs[index], facts={**runs[index].facts, "apart": ", ".join(words)})
     return apart
 
 
 def _differing(run: Run, alike: Sequence[Run]) -> list[str]:
     words = []
-    for name, word in (
-        ("listed", "list"),
-        ("selector_sha256", "file"),
-        ("num_fewshot", "examples"),
-        ("limit", "limit"),
-    ):
+    words_of = {"listed": "list", "selector_sha256": "file", "num_fewshot": "examples", "limit": "limit"}
+    for name, word in words_of.items():
         value = run.facts[name]
         if value is not None and len({str(other.facts[name]) for other in alike}) > 1:
             words.append(f"{word} {str(value)[:6]}")

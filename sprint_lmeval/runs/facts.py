@@ -16,7 +16,7 @@ from sprint_lmeval.runs.model_arguments import model_arguments
 HOW_IT_RUNS = ("batch_size", "max_batch_size", "device", "device_map", "parallelize", "trust_remote_code")
 HOW_IT_RUNS += ("add_bos_token", "gpu_memory_utilization", "tensor_parallel_size", "data_parallel_size")
 HOW_IT_RUNS += ("max_model_len", "enforce_eager")
-PRIVATE = ("pretrained", "token", "hf_token", "cache_dir", "store")  # model arguments: places and secrets
+PRIVATE = ("pretrained", "token", "hf_token", "cache_dir", "store")  # model arguments: paths and secrets
 RATES = ("pass@", "unbiased_pass@", "mean@", "maj@", "no_answer", "truncated", "grader_failed")
 MAX_NAME = 200
 
@@ -170,7 +170,7 @@ def _seed(sprint: dict, config: dict, sampling: dict | None) -> int | None:
 def model_label(results: dict, facts: dict) -> tuple[str, str]:
     """Return the model (hub id or the folder's name), and its label: with everything that alters its answers.
 
-    Places and secrets among the arguments (store, cache, token) stay out.
+    Paths and secrets among the arguments (store, cache, token) stay out.
     """
     config = results["config"]
     arguments = model_arguments(config.get("model_args"))

@@ -34,9 +34,9 @@ def shares(log_probabilities: Sequence[float]) -> np.ndarray:
 
 def different(weights: np.ndarray, texts: Sequence[str]) -> np.ndarray:
     """Return the weights with 0 for every text that was there before."""
-    first = {text: place for place, text in reversed(list(enumerate(texts)))}
+    first = {text: index for index, text in reversed(list(enumerate(texts)))}
     return np.array(
-        [w if first[text] == place else 0.0 for place, (w, text) in enumerate(zip(weights, texts, strict=True))]
+        [w if first[text] == index else 0.0 for index, (w, text) in enumerate(zip(weights, texts, strict=True))]
     )
 
 
