@@ -1,6 +1,6 @@
 """Numbers and foreign texts in CSV, in Markdown and on a terminal.
 
-A foreign text (a model's name, an answer, a note with a file's name in it) stays text wherever it is shown: no formula in
+A foreign text (the name of a model, an answer, a note that names a file) stays text wherever it is shown: no formula in
 a spreadsheet, no markup on a page, no command to a terminal or to the service that runs a workflow.
 """
 
