@@ -9,12 +9,13 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from sprint_lmeval.answers.verdicts import UNKNOWN
 from sprint_lmeval.errors import InputError
 from sprint_lmeval.files import open_regular, read_json, write_whole
 from sprint_lmeval.runs.facts import MAX_NAME
@@ -24,6 +25,7 @@ from sprint_lmeval.runs.statistics import mcnemar, paired_bootstrap
 MAX_SCORES = 64 << 20
 MAX_METHODS = 100
 VERSION = 1
+VOTE = "majority"  # the method that is the vote of all N
 
 
 @dataclass(frozen=True)
@@ -100,11 +102,19 @@ def _numbers(values: object) -> dict[str, float]:
 
 @dataclass(frozen=True)
 class MethodChoice:
-    """What one method chose of one run: indices of responses in the strategy's order, None without any answer."""
+    """What one method chose of one run.
+
+    Attributes:
+        method: its name.
+        chosen: [questions], the index of a response in the strategy's order, None without any answer.
+        settings: texts by name.
+        used: [questions], how many responses it asked for, for a method that stops early; None: all.
+    """
 
     method: str
     chosen: list[int | None]
     settings: dict
+    used: list[int] | None = None
 
 
 def write_scores(run: Run, choices: Sequence[MethodChoice], redundancy: dict[str, float]) -> tuple[Path, dict]:
@@ -121,30 +131,48 @@ def write_scores(run: Run, choices: Sequence[MethodChoice], redundancy: dict[str
         "task": run.task,
         "n": run.n,
         "questions": [question.id for question in run.questions],
-        "methods": {name: _entry(run, choice) for name, choice in by_name.items()},
+        "methods": {name: _entry(run, choice, by_name.get(VOTE)) for name, choice in by_name.items()},
         "redundancy": redundancy,
     }
     write_whole(path, _compact(content))
     return path, content
 
 
-def _entry(run: Run, choice: MethodChoice) -> dict:
-    """What the file keeps of one method."""
-    correct = np.array([p is not None and bool(run.correct[q, p]) for q, p in enumerate(choice.chosen)])
-    first, solvable = run.correct[:, 0], run.correct.any(1)
-    gain = paired_bootstrap(correct, first)
-    return {
+def _entry(run: Run, choice: MethodChoice, vote: MethodChoice | None) -> dict:
+    """What the file keeps of one method; with `vote`, the vote of all N, also what a method that stops early saves."""
+    correct, solvable = _correct(run, choice), run.correct.any(1)
+    entry = {
         "accuracy": float(correct.mean()),
         "pass_n": float(solvable.mean()),
         "recovered_of_pass_n": float(correct.sum() / solvable.sum()) if solvable.any() else None,
-        "over_first": gain.difference,
-        "over_first_low": gain.low,
-        "over_first_high": gain.high,
-        "over_first_p": mcnemar(correct, first),
-        "settings": choice.settings,
-        "chosen": choice.chosen,
-        "correct": correct.astype(int).tolist(),
+        **_gain("over_first", correct, run.correct[:, 0]),
     }
+    lists = {"settings": choice.settings, "chosen": choice.chosen, "correct": correct.astype(int).tolist()}
+    if choice.used is not None:
+        entry |= _cost(run, choice.used)
+        entry |= _gain("over_vote", correct, _correct(run, vote)) if vote else {}
+        lists["used"] = choice.used
+    return entry | lists
+
+
+def _correct(run: Run, choice: MethodChoice) -> np.ndarray:
+    """bool [questions]: whether the chosen response is right."""
+    return np.array([index is not None and bool(run.correct[q, index]) for q, index in enumerate(choice.chosen)])
+
+
+def _gain(name: str, correct: np.ndarray, other: np.ndarray) -> dict[str, float]:
+    gain = paired_bootstrap(correct, other)
+    found = {name: gain.difference, f"{name}_low": gain.low, f"{name}_high": gain.high}
+    return found | {f"{name}_p": mcnemar(correct, other)}
+
+
+def _cost(run: Run, used: Sequence[int]) -> dict[str, float]:
+    """Means over questions of what was asked for; tokens also of all N, as far as the run knows lengths."""
+    found = {"answers_used": float(np.mean(used))}
+    if (run.new_tokens != UNKNOWN).all():
+        spent = run.new_tokens.cumsum(1)[np.arange(len(used)), np.array(used) - 1]
+        found |= {"tokens_used": float(spent.mean()), "tokens_of_all": float(run.new_tokens.sum(1).mean())}
+    return found
 
 
 def _earlier(path: Path, digest: str, run: Run) -> list[MethodChoice]:
@@ -163,16 +191,21 @@ def _earlier(path: Path, digest: str, run: Run) -> list[MethodChoice]:
 def _kept(path: Path, run: Run, method: str, entry: object) -> MethodChoice:
     """What was chosen earlier; everything else is computed anew from it."""
     entry = entry if isinstance(entry, dict) else {}
-    chosen, settings = entry.get("chosen"), entry.get("settings")
-    fits = isinstance(chosen, list) and len(chosen) == len(run.questions) and isinstance(settings, dict)
-    if not fits or not all(p is None or (type(p) is int and 0 <= p < run.n) for p in chosen) or len(method) > 60:
+    chosen, settings, used = entry.get("chosen"), entry.get("settings"), entry.get("used")
+    fits = isinstance(settings, dict) and len(method) <= 60
+    fits = fits and _indices(chosen, run, lambda i: i is None or (type(i) is int and 0 <= i < run.n))
+    if not fits or not (used is None or _indices(used, run, lambda i: type(i) is int and 0 < i <= run.n)):
         raise InputError(f"{path}: method {method!a:.60} is not as sprint-lmeval score writes it, move the file away")
-    return MethodChoice(method, chosen, {str(k): str(v) for k, v in settings.items()})
+    return MethodChoice(method, chosen, {str(k): str(v) for k, v in settings.items()}, used)
+
+
+def _indices(values: object, run: Run, fits: Callable[[object], bool]) -> bool:
+    return isinstance(values, list) and len(values) == len(run.questions) and all(map(fits, values))
 
 
 def _compact(content: dict) -> str:
     """JSON with one line a list, so that a file of a thousand questions stays readable."""
     lines = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    for name in ("methods", "redundancy", "questions", "chosen", "correct", "settings"):
+    for name in ("methods", "redundancy", "questions", "chosen", "correct", "used", "settings"):
         lines = lines.replace(f'"{name}":', f'\n"{name}":')
     return lines + "\n"

@@ -16,12 +16,14 @@ from sprint_lmeval.runs.safe_text import aligned, one_line, p_text
 from sprint_lmeval.runs.scores import MethodChoice, write_scores
 from sprint_lmeval.scoring.redundancy import redundancy
 from sprint_lmeval.scoring.rpc import different, path_probabilities, shares, without_improbable
+from sprint_lmeval.scoring.stopping import FORMS, StoppingRule, stopping_rule
 from sprint_lmeval.scoring.stored import answer_classes, stored_responses, texts_of
 from sprint_lmeval.scoring.votes import AnswerClasses, best, score_weights, vote
 
-WAYS = ("majority", "selector", "rpc", "reward")
+WAYS = ("majority", "selector", "rpc", "reward")  # and the rules of stopping.py
 INVERSE = "inverse perplexity"
 HEADINGS = ("method", "accuracy", "of Pass@N", "over first", "95 % interval", "p")
+OF_STOPPING = ("rule", "answers", "tokens", "saved", "accuracy", "over vote", "95 % interval", "p")
 
 
 def score_command(
@@ -60,9 +62,10 @@ def score_command(
 def _checked(ways: str, model_args, reward_model, device, trust_remote_code) -> list[str]:
     """The names among the ways, once the options fit them."""
     named = list(dict.fromkeys(name.strip() for name in ways.split(",")))
-    strange = [name for name in named if name not in WAYS]
+    strange = [name for name in named if name not in WAYS and stopping_rule(name) is None]
     if strange:
-        raise InputError(f"--with {strange[0]!a} given, allowed are {', '.join(WAYS)} (several with commas)")
+        allowed = ", ".join((*WAYS, *FORMS))
+        raise InputError(f"--with {strange[0]!a} given, allowed are {allowed} (several with commas)")
     for way, needed, option in (("rpc", model_args, "--model_args"), ("reward", reward_model, "--reward-model")):
         if way in named and not needed:
             raise InputError(f"--with {way} given, it needs a model: add {option}")
@@ -110,7 +113,8 @@ def score_run(run: Run, ways: Sequence[str], models: dict[str, object], partly: 
         return "", [f"{error}; left out."]
     for way in ways:
         try:
-            choices += CHOOSERS[way](run, classes, models.get(way))
+            rule = stopping_rule(way)
+            choices += _stopped(run, classes, rule) if rule else CHOOSERS[way](run, classes, models.get(way))
         except InputError as error:
             if not partly:
                 raise
@@ -180,6 +184,19 @@ def _reward(run: Run, classes: Sequence[AnswerClasses], model) -> list[MethodCho
     ]
 
 
+def _stopped(run: Run, classes: Sequence[AnswerClasses], rule: StoppingRule) -> list[MethodChoice]:
+    """The vote among the answers that a rule asks for, and that of all, which it is compared with."""
+    if run.flat:
+        raise InputError(
+            f"{run.samples_path}: one response stands for all N, so there is nothing for {rule.name} to stop"
+        )
+    if run.n < rule.least:
+        raise InputError(f"{run.samples_path} has N = {run.n}, and {rule.name} needs {rule.least} answers or more")
+    used = [rule.used(row) for row in classes]
+    chosen = [vote(row[:count]) for row, count in zip(classes, used, strict=True)]
+    return [*_majority(run, classes, None), MethodChoice(rule.name, chosen, rule.settings, used)]
+
+
 CHOOSERS: dict[str, Callable] = {"majority": _majority, "selector": _selector, "rpc": _rpc, "reward": _reward}
 
 
@@ -191,6 +208,12 @@ def _table(run: Run, content: dict) -> str:
     title = f"{run.model_label}, {run.strategy_label}, {run.task}: {len(run.questions)} questions, N = {run.n}, "
     lines = [one_line(title) + f"Pass@N {solvable:.1f} %"]
     lines += aligned([HEADINGS, *(_cells(name, entry) for name, entry in content["methods"].items())])
+    stopped = [_stopping_cells(name, entry) for name, entry in content["methods"].items() if "over_vote" in entry]
+    if stopped:
+        lines += [
+            "stopping early, in the stored order; compared with the vote of all N:",
+            *aligned([OF_STOPPING, *stopped]),
+        ]
     under = {
         e["settings"].get("scored_under") for e in content["methods"].values() if isinstance(e.get("settings"), dict)
     }
@@ -204,13 +227,18 @@ def _table(run: Run, content: dict) -> str:
 
 def _cells(name: str, entry: dict) -> tuple[str, ...]:
     recovered = entry["recovered_of_pass_n"]
-    interval = f"{100 * entry['over_first_low']:+.1f} to {100 * entry['over_first_high']:+.1f}"
     share = "-" if recovered is None else f"{100 * recovered:.1f} %"
-    return (
-        one_line(name),
-        f"{100 * entry['accuracy']:.1f} %",
-        share,
-        f"{100 * entry['over_first']:+.1f}",
-        interval,
-        p_text(entry["over_first_p"]),
-    )
+    return (one_line(name), f"{100 * entry['accuracy']:.1f} %", share, *_gain_cells("over_first", entry))
+
+
+def _stopping_cells(name: str, entry: dict) -> tuple[str, ...]:
+    tokens, of_all = entry.get("tokens_used"), entry.get("tokens_of_all")
+    saved = f"{100 * (1 - tokens / of_all):.1f} %" if of_all else "-"
+    spent = "-" if tokens is None else f"{tokens:.0f}"
+    rates = (f"{entry['answers_used']:.1f}", spent, saved, f"{100 * entry['accuracy']:.1f} %")
+    return (one_line(name), *rates, *_gain_cells("over_vote", entry))
+
+
+def _gain_cells(name: str, entry: dict) -> tuple[str, str, str]:
+    interval = f"{100 * entry[f'{name}_low']:+.1f} to {100 * entry[f'{name}_high']:+.1f}"
+    return f"{100 * entry[name]:+.1f}", interval, p_text(entry[f"{name}_p"])
