@@ -11,11 +11,11 @@ Each module of commands/ holds one command: its options and its call, which impo
 import sys
 
 from sprint_lmeval import __version__
-from sprint_lmeval.commands import adapters, baseline, gate, heads, matrix, report, run, score, sweep, train
+from sprint_lmeval.commands import adapters, baseline, compare, gate, heads, matrix, report, run, score, sweep, train
 from sprint_lmeval.commands.parsing import OneSentenceParser
 from sprint_lmeval.errors import end, ending, show_one_sentence
 
-COMMANDS = (run, heads, sweep, matrix, train, report, gate, baseline, score, adapters)  # as --help lists them
+COMMANDS = (run, heads, sweep, matrix, train, report, gate, baseline, compare, score, adapters)  # as --help lists them
 
 
 def build_parser() -> OneSentenceParser:
