@@ -1,5 +1,6 @@
 r"""The answer inside a response: a model's text in, the text of its final answer (or None) out, in linear time.
 
+What stands within `<think>` is no answer: the text behind the last closing tag is read, an unfinished `<think>` is not.
 Kind "math" (MATH): the last `\boxed{}` or `\fbox{}` whose braces balance and that is not empty. There is no other way
 to answer, so a response that breaks off before its box has no answer: under an oracle over many candidates, numbers
 picked from unfinished working would add up to lucky hits. Where a last box breaks off after a complete one, the
@@ -15,7 +16,12 @@ from sprint_lmeval.answers.numerals import last_number, leading_number, lone_num
 MAX_RESPONSE = 1_000_000  # characters; of a longer response only the end is read
 
 _BOX_TOKEN = re.compile(r"\\(?:boxed|fbox)\s*\{|\\.|[{}]", re.DOTALL)
-_BARE_BOX = re.compile(r"\\boxed\s+([^\s{}$\\]+)")
+_BARE_BOX = re.compile(
+    r"\\boxed(?: {1,9}|(?=[\\(\d]))"
+    r"([-+]?(?:\.?\d|[(\[]-?(?:[\d\\]|[a-z][,)]))[^\s$]{0,99}|\\text ?\{[^{}]{0,99}\}|\\[a-z]+[^\s$]{0,99}|[A-Za-z](?=[\s$.,;]*$))",
+    re.MULTILINE,
+)
+_THINK = re.compile(r"<(/?)(?:think|thinking|thought|reasoning)>", re.IGNORECASE)
 _WORKING = re.compile(r"[=≈]|\\approx\b")
 _ANSWER_WORDS = r"answer(?: is\b| ?:| ?=| should be\b| would be\b)"
 _HASHES = re.compile(rf"####[\s*]{{0,20}}(?:(?:the )?(?:final )?{_ANSWER_WORDS})?([^\n]{{0,200}})", re.IGNORECASE)
@@ -64,19 +70,32 @@ def extract_number(response: str) -> str | None:
         return box[:200] if number is None else show_number(number)
     for pattern in (_HASHES, _ANSWER_IS):
         for match in reversed(list(pattern.finditer(response))[-50:]):
-            number = _stated_number(match.group(1))
-            if number is not None:
-                return show_number(number)
+            answer = _stated_answer(match.group(1))
+            if answer is not None:
+                return answer
     number = _last_number(response[-20_000:])
     return None if number is None else show_number(number)
 
 
 def readable(response: str) -> str:
-    """The end of the response, without lone surrogates (they cannot be written to a file) and NUL characters."""
-    response = response[-MAX_RESPONSE:]
+    """The end of the response behind its thoughts, without lone surrogates (no file takes them) and NUL characters."""
+    response = _spoken(response)[-MAX_RESPONSE:]
     if not response.isascii():
         response = response.encode("utf-8", "replace").decode("utf-8")
     return response.replace("\0", " ")
+
+
+def _spoken(response: str) -> str:
+    """What stands behind the last `</think>`, up to a `<think>` that does not end."""
+    if "<" not in response:
+        return response
+    start, end = 0, len(response)
+    for tag in _THINK.finditer(response):
+        if tag[1]:
+            start, end = tag.end(), len(response)
+        elif end == len(response):
+            end = tag.start()
+    return response[start:end]
 
 
 def _first_box(response: str) -> int:
@@ -85,7 +104,7 @@ def _first_box(response: str) -> int:
 
 
 def _bare_box(response: str, start: int) -> str | None:
-    r"""`\boxed 5`, as some models write; only where no box with braces is complete."""
+    r"""`\boxed 5`, as some models write; only where no box with braces is complete, and no word of prose about it."""
     bare = _BARE_BOX.findall(response, start)
     return (bare[-1].rstrip(".,;") or None) if bare else None
 
@@ -94,7 +113,7 @@ def _last_side(text: str) -> str:
     return _WORKING.split(text)[-1]
 
 
-def _stated_number(text: str) -> Fraction | None:
+def _stated_answer(text: str) -> str | None:
     """The number of `29 dollars (see step 2)`; of working, the one after its last equals sign; of a heading, none."""
     if _HEADING.match(text):
         return None

@@ -7,9 +7,12 @@ import re
 from dataclasses import dataclass
 from fractions import Fraction
 
+from sprint_lmeval.answers.characters import CHARACTERS
+from sprint_lmeval.answers.digits import join_marked_groups, repeating_as_fraction, without_ordinals
+
 MAX_DIGITS = 60  # a longer number is not read: it is compared as text only
 
-_INTEGER = r"\d{1,3}(?:,\d{3})+(?![\d,])|\d+"
+_INTEGER = r"\d{1,3}(?:,\d{3}){1,19}(?!\d|,\d)|\d+"
 _DECIMAL = rf"(?:(?:{_INTEGER})(?:\.\d+)?|\.\d+)"
 _FRAC = r"\\frac ?(?:\{ ?(?P<top>-?[\d,]+) ?\}|(?P<top1>\d)) ?(?:\{ ?(?P<bottom>[\d,]+) ?\}|(?P<bottom1>\d))"
 _MIXED = r"(?P<whole2>\d+) (?P<part>\d+)/(?P<of>\d+)"
@@ -19,11 +22,15 @@ _NUMBER = re.compile(rf"(?P<sign>[-+] ?)?(?<![A-Za-z_^\d.])(?<![\^_]\{{){_MAGNIT
 _EXACT = re.compile(rf"(?P<sign>[-+] ?)?{_MAGNITUDE}")
 
 _SPACE = re.compile(r"\s+")
-_THOUSANDS = re.compile(r"(?<=\d)(?:\{,\}|, ?\\!|\\!,|\\,|\\!) ?(?=\d{3})")
+_POWER_OF_TEN = re.compile(
+    r"(?<![\w.\\}])(\d{1,20}(?:\.\d{1,20})?)(?:[eE]([+-]?\d{1,2})(?![\w.])"
+    r"| ?(?:\\times|\\cdot|[x*]) ?10 ?\^ ?(?:\{ ?(-?\d{1,2}) ?\}|(\d)))"
+)
 _SCRAP = re.compile(r"\\[!,;: ]|\\\$|\$|\\left(?![a-z])|\\right(?![a-z])|\\[()\[\]]|[*`]{2}|[€£¥]")
 _NEGATIVE_DOLLARS = re.compile(r"[-−–]\s?\\?\$\s?(?=[\d.])")  # -$5
-_SYMBOLS = str.maketrans({"−": "-", "–": "-", "‑": "-", "\u00a0": " ", "\u202f": " ", "~": " ", "$": " "})
+_NUMBER_IN_TEXT = re.compile(r"\s*-?[\s\\$]*\d")
 _STYLED = re.compile(r"\\(?:text|mbox|mathrm|textbf|mathbf|textrm|textnormal|bf|emph)\s?\{([^{}]*)\}")
+_NUMBER_NEXT = re.compile(r" ?[:.]\d| (?:\\quad )*\d+(?!\d*-[A-Za-z])| ?\\frac")
 _OPERATOR_NEXT = re.compile(r" ?(?:[-+*/×÷^] ?[\d(\\$]|[x×] ?\d|\\(?:times|cdot|div|sqrt|pi)|\^)")
 _NOT_LONE = re.compile(r"[\d+*=<>×÷√π]| - |^ ?-|- ?$|\\(?:times|cdot|div|sqrt|pi|log|frac|pm)|[\d)] ?/")
 _REMARK = re.compile(r"\([^()]*[A-Za-z][^()]*\)")
@@ -42,10 +49,11 @@ class Found:
 
 
 def plain_text(text: str) -> str:
-    """The text with one kind of space and minus, no currency, no thousands spacing, `\\dfrac` as `\\frac`."""
-    text = _SPACE.sub(" ", _NEGATIVE_DOLLARS.sub("-", text).translate(_SYMBOLS))
-    text = re.sub(r"\\[dtc]frac(?![a-z])", r"\\frac", text)
-    text = _THOUSANDS.sub("", text)
+    """The text with one kind of space and minus, no currency, no thousands spacing, one spelling for each number."""
+    text = text if text.isascii() else text.translate(CHARACTERS)
+    text = join_marked_groups(_NEGATIVE_DOLLARS.sub("-", text).replace("~", " ").replace("$", " "))
+    text = re.sub(r"\\[dtc]frac(?![a-z])", r"\\frac", _SPACE.sub(" ", text))
+    text = _POWER_OF_TEN.sub(_digits, repeating_as_fraction(text) if "." in text else text)
     return _SPACE.sub(" ", _SCRAP.sub(" ", text))
 
 
@@ -70,14 +78,20 @@ def lone_number(text: str) -> Fraction | None:
     return None if _NOT_LONE.search(rest.strip()) or "#^" in rest.replace(" ", "") else found[0].value
 
 
-def leading_number(text: str) -> Fraction | None:
-    """The number with which a text begins, where no working follows it ("5 + 6 which is 11" begins with none)."""
+def leading_number(text: str) -> str | None:
+    """The number with which a text begins, as `show_number` shows it; where several stand there, their text.
+
+    None where working follows ("5 + 6 which is 11"), or no number that can be read.
+    """
     text = plain_text(_unstyled(text))
     text = text[_LEAD.match(text).end() :]
     match = _NUMBER.match(text)
     if match is None or _OPERATOR_NEXT.match(text, match.end()):
         return None
-    return _value(match, signed=True)
+    if _NUMBER_NEXT.match(text, match.end()):
+        return text[:MAX_DIGITS].strip()
+    value = _value(match, signed=True)
+    return None if value is None else show_number(value)
 
 
 def last_number(text: str) -> Fraction | None:
@@ -99,8 +113,19 @@ def show_number(value: Fraction) -> str:
 
 
 def _unstyled(text: str) -> str:
-    r"""`\text{29}` becomes 29; styled words are remarks or units and go."""
-    return _STYLED.sub(lambda match: match[1] if not re.search("[A-Za-z]{2}", match[1]) else " ", text)
+    r"""`\text{29}` and `\text{29 dollars}` give 29; other styled words are remarks or units and go; so do ordinals."""
+    return _STYLED.sub(_styled, without_ordinals(text))
+
+
+def _styled(match: re.Match) -> str:
+    before = match.string[max(0, match.start() - 3) : match.start()]
+    holds_number = _NUMBER_IN_TEXT.match(match[1]) and not re.search(r"\d", before)
+    return match[1] if holds_number or not re.search("[A-Za-z]{2}", match[1]) else " "
+
+
+def _digits(match: re.Match) -> str:
+    """`4.5e7` and `4.5 \\times 10^7` in digits."""
+    return show_number(Fraction(match[1]) * Fraction(10) ** int(match[2] or match[3] or match[4]))
 
 
 def _is_sign(match: re.Match) -> bool:

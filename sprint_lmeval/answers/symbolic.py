@@ -12,8 +12,10 @@ from fractions import Fraction
 from functools import lru_cache
 from zlib import crc32
 
-from math_verify import LatexExtractionConfig, parse, verify
-from sympy import Eq, Expr, Float, Interval, MatrixBase, Mul, Rational, Symbol, Tuple, preorder_traversal
+from latex2sympy2_extended.latex2sympy2 import ConversionConfig, latex2sympy, normalize_latex
+from math_verify import LatexExtractionConfig, verify
+from math_verify.grader import should_treat_as_complex
+from sympy import Eq, Expr, Float, Interval, MatMul, MatrixBase, Mul, Rational, Symbol, Tuple, preorder_traversal
 from sympy import FiniteSet as SympyFiniteSet
 from sympy.core.function import AppliedUndef
 from sympy.logic.boolalg import And
@@ -21,7 +23,8 @@ from sympy.logic.boolalg import And
 from sprint_lmeval.answers.plain import clean, same_without_algebra, within_tolerance
 
 logging.disable(logging.CRITICAL)
-_LATEX = [LatexExtractionConfig()]
+_NORMALIZATION = LatexExtractionConfig().normalization_config
+_CONVERSION = ConversionConfig(interpret_as_mixed_fractions=False)
 _DIGITS = 60  # precision of numeric comparison, where no exact one is possible
 
 
@@ -56,8 +59,20 @@ def read(text: str):
     """The sympy expression of a cleaned answer, None where it is not readable."""
     if not text:
         return None
-    found = parse(f"${text}$", _LATEX, fallback_mode="no_fallback", parsing_timeout=None, raise_on_error=True)
-    return found[0] if found else None
+    latex = normalize_latex(text, _NORMALIZATION)
+    try:
+        found = latex2sympy(
+            latex, None, not should_treat_as_complex(latex), normalization_config=None, conversion_config=_CONVERSION
+        )
+    except Exception:
+        return None
+    return _multiplied(found) if isinstance(found, MatMul) else found
+
+
+def _multiplied(product: MatMul):
+    """`2M` as one matrix, of the class that matrices are read as (equality looks at it)."""
+    matrix = product.doit()
+    return matrix.as_mutable() if isinstance(matrix, MatrixBase) else matrix
 
 
 def _verified(gold, answer) -> bool:
