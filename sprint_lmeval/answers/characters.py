@@ -6,7 +6,8 @@ bold type go. Only answers of bounded length come here.
 
 import re
 
-TEXT = r"\\(?:text|mbox|mathrm|textrm|textbf|mathbf|textit|textnormal|textsf|texttt|mathtt|hbox|emph|bf|rm|textsuperscript)"
+_TEXT_COMMANDS = "text mbox mathrm textrm textbf mathbf textit textnormal textsf texttt mathtt hbox emph bf rm"
+TEXT = rf"\\(?:{'|'.join(_TEXT_COMMANDS.split())}|textsuperscript)"
 
 _FULL_WIDTH = {code: chr(code - 0xFEE0) for code in range(0xFF01, 0xFF5F)}
 _SPACES = dict.fromkeys("\u00a0\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000", " ")

@@ -17,7 +17,8 @@ _BRACKET = re.compile(r"\\[{}]|[()\[\]]")
 _FRAC = r"\\frac ?(?:\{ ?\d{1,20} ?\}|\d) ?(?:\{ ?\d{1,20} ?\}|\d)"
 _MIXED = re.compile(rf"(?<![\w.^\\/])(\d{{1,20}})(?: ?({_FRAC})(?! ?\d)| (\d{{1,20}}/\d{{1,20}})(?![\w/.]))")
 _REPEATING = re.compile(
-    r"(?<![\d.])(\d{0,20})\.(\d{0,20})(?:\\(?:overline|bar|dot) ?(?:\{ ?(\d{1,20}) ?\}|(\d))|(?<=\.)\((\d{1,20})\))(?:\\ldots)?"
+    r"(?<![\d.])(\d{0,20})\.(\d{0,20})"
+    r"(?:\\(?:overline|bar|dot) ?(?:\{ ?(\d{1,20}) ?\}|(\d))|(?<=\.)\((\d{1,20})\))(?:\\ldots)?"
 )
 _GOING_ON = re.compile(r"(?<![\d.])(\d{0,20})\.(\d{1,40}) ?\\ldots ?(?![\w,])")
 _POWER_OF_TEN = re.compile(r"(?<![\w.\\}])(\d{1,20}(?:\.\d{1,20})?)[eE]([+-]?\d{1,3})(?![\w.])")
@@ -64,7 +65,7 @@ def plain_digits(text: str) -> str:
 
 
 def join_groups(text: str) -> str:
-    r"""`1\,250`, `1{,}250`, `1 250` -> `1250`, wherever they stand; `1,250` outside of brackets only: (1,250) is a pair."""
+    r"""`1\,250`, `1{,}250`, `1 250` -> `1250` anywhere; `1,250` outside of brackets only, since (1,250) is a pair."""
     text = join_marked_groups(text)
     if "," not in text:
         return text

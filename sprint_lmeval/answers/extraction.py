@@ -18,7 +18,8 @@ MAX_RESPONSE = 1_000_000  # characters; of a longer response only the end is rea
 _BOX_TOKEN = re.compile(r"\\(?:boxed|fbox)\s*\{|\\.|[{}]", re.DOTALL)
 _BARE_BOX = re.compile(
     r"\\boxed(?: {1,9}|(?=[\\(\d]))"
-    r"([-+]?(?:\.?\d|[(\[]-?(?:[\d\\]|[a-z][,)]))[^\s$]{0,99}|\\text ?\{[^{}]{0,99}\}|\\[a-z]+[^\s$]{0,99}|[A-Za-z](?=[\s$.,;]*$))",
+    r"([-+]?(?:\.?\d|[(\[]-?(?:[\d\\]|[a-z][,)]))[^\s$]{0,99}"
+    r"|\\text ?\{[^{}]{0,99}\}|\\[a-z]+[^\s$]{0,99}|[A-Za-z](?=[\s$.,;]*$))",
     re.MULTILINE,
 )
 _THINK = re.compile(r"<(/?)(?:think|thinking|thought|reasoning)>", re.IGNORECASE)

@@ -14,7 +14,7 @@ MAX_DIGITS = 60  # a longer number is not read: it is compared as text only
 
 _INTEGER = r"\d{1,3}(?:,\d{3}){1,19}(?!\d|,\d)|\d+"
 _DECIMAL = rf"(?:(?:{_INTEGER})(?:\.\d+)?|\.\d+)"
-_FRAC = r"\\frac ?(?:\{ ?(?P<top>-?[\d,]+) ?\}|(?P<top1>\d)) ?(?:\{ ?(?P<bottom>[\d,]+) ?\}|(?P<bottom1>\d))"
+_FRAC = r"\\frac ?(?:\{ ?(?P<top>-?\d[\d,]*) ?\}|(?P<top1>\d)) ?(?:\{ ?(?P<bottom>\d[\d,]*) ?\}|(?P<bottom1>\d))"
 _MIXED = r"(?P<whole2>\d+) (?P<part>\d+)/(?P<of>\d+)"
 _QUOTIENT = rf"(?P<over>{_DECIMAL})/(?P<under>\d+)"
 _MAGNITUDE = rf"(?:(?:(?P<whole>\d+) ?)?{_FRAC}|{_MIXED}|{_QUOTIENT}|(?P<plain>{_DECIMAL}))"

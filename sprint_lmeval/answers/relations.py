@@ -68,13 +68,14 @@ def _as_intervals(text: str) -> str | None:
 
 
 def _solutions(statement: str) -> tuple[str, str] | None:
-    r"""Name and intervals of `x<2`, `2<x\le 3`, `x>2\text{and}x<3`, `x\ne 2`, `x\in[2,3)`; no name of an interval alone."""
+    r"""Name and intervals of `x<2`, `2<x\le 3`, `x>2\text{and}x<3`, `x\ne 2`, `x\in[2,3)`; of an interval, no name."""
     member = _MEMBER.match(statement)
     name, union = (member[1], member[2]) if member else ("", statement)
     if all(_INTERVAL.fullmatch(part) for part in union.split(r"\cup")) and (member or r"\infty" in union):
         return name, union
-    if other := _OTHER_THAN.fullmatch(statement):
-        return other[1], rf"(-\infty,{other[2]})\cup({other[2]},\infty)" if _VALUE.fullmatch(other[2]) else None
+    other = _OTHER_THAN.fullmatch(statement)
+    if other and _VALUE.fullmatch(other[2]):
+        return other[1], rf"(-\infty,{other[2]})\cup({other[2]},\infty)"
     bounds = _bounds(statement)
     if bounds is None or len({name for name, _, _ in bounds}) > 1:
         return None

@@ -3,13 +3,13 @@
     correct    the response's final answer equals the gold one
     incorrect  it has a final answer that does not, one that cannot be read as mathematics included
     no_answer  it has none (extraction.py says what an answer is)
-    timeout    comparing took longer than 2 s of processor time, or 4 s by the clock
+    timeout    comparing took longer than 2 s of processor time, or did not end in 10 s of waiting, twice
     error      comparing crashed or needed more than 1 GB (where sympy copes with its own failure: incorrect)
 
 Text and plain numbers are decided here; everything else by algebra in worker processes that can be killed, so a hostile
 response costs at most those limits and never the run. Each distinct answer of a question is judged once, then, where it
-is incorrect, compared with the other ones in one more job: a question with n hostile distinct answers takes at most
-n * (4 s / workers + 4 s). Importing this module is cheap (no sympy, no torch). Linux and macOS; not Windows.
+is incorrect, compared with the other ones in one more job. Importing this module is cheap (no sympy, no torch). Linux
+and macOS; not Windows.
 """
 
 from dataclasses import dataclass
@@ -37,15 +37,15 @@ class Verdict(StrEnum):
     error = "error"
 
 
-Asked = tuple[str, str, str]  # answer, gold, kind
+Comparison = tuple[str, str, str]  # answer, gold, kind
 
 
 class Memory(Protocol):
-    """What is known from earlier runs of the same grader, and is not done again (kept_judgements.py)."""
+    """What is known from earlier runs of the same grader, and is not done again (store/judgements.py)."""
 
-    def verdicts(self, asked: list[Asked]) -> dict[Asked, Verdict]: ...
+    def verdicts(self, asked: list[Comparison]) -> dict[Comparison, Verdict]: ...
 
-    def keep_verdicts(self, verdicts: dict[Asked, Verdict]) -> None: ...
+    def keep_verdicts(self, verdicts: dict[Comparison, Verdict]) -> None: ...
 
     def alike(self, answer: str, others: list[str]) -> dict[str, bool]:
         """Of which other answers it is known whether this one equals them by algebra."""
@@ -63,7 +63,7 @@ class Judgement:
 
 
 def _versions() -> dict[str, str]:
-    found = {"sprint_lmeval_grader": "1"}
+    found = {"sprint_lmeval_grader": "2"}
     for package in ("math-verify", "latex2sympy2_extended", "sympy"):
         try:
             found[package.replace("-", "_")] = version(package)
@@ -123,7 +123,7 @@ def group_answers(questions: list[tuple[list[str | None], list[Verdict], str]]) 
     return pool().each(_groups, [(answers, verdicts, kind, None) for answers, verdicts, kind in questions])
 
 
-def _verdicts(asked: list[Asked], memory: Memory | None) -> dict[Asked, Verdict]:
+def _verdicts(asked: list[Comparison], memory: Memory | None) -> dict[Comparison, Verdict]:
     known = memory.verdicts(asked) if memory else {}
     unknown = [one for one in asked if one not in known]
     judged = dict(zip(unknown, pool().each(_judge, unknown), strict=True))
@@ -135,28 +135,28 @@ def _verdicts(asked: list[Asked], memory: Memory | None) -> dict[Asked, Verdict]
 def check_gold(gold: str, kind: str = "math") -> None:
     """ValueError where a gold answer cannot be read or does not equal itself: it would score every response wrong."""
     _check_kind(kind)
-    problem = _number_problem(gold) if kind == "number" else _math_problem(gold)
+    problem = _gold_problem(gold, kind)
     if problem:
-        raise ValueError(f"gold answer {gold[:200]!r} {problem}: every response to it would be judged wrong")
+        raise ValueError(problem)
 
 
 def check_golds(golds: list[str], kind: str = "math") -> list[str | None]:
     """What `check_gold` says of each gold answer, None where it is good; on all cores."""
 
-    def problem(gold: str) -> str | None:
-        try:
-            return check_gold(gold, kind)
-        except ValueError as error:
-            return str(error)
-
+    _check_kind(kind)
     distinct = list(dict.fromkeys(golds))
-    problems = dict(zip(distinct, pool().each(problem, distinct), strict=True))
+    problems = dict(zip(distinct, pool().each(lambda gold: _gold_problem(gold, kind), distinct), strict=True))
     return [problems[gold] for gold in golds]
 
 
 def _check_kind(kind: str) -> None:
     if kind not in KINDS:
         raise ValueError(f"unknown kind of answer {kind!r}: the kinds are {' and '.join(KINDS)}")
+
+
+def _gold_problem(gold: str, kind: str) -> str | None:
+    problem = _number_problem(gold) if kind == "number" else _math_problem(gold)
+    return problem and f"gold answer {gold[:200]!r} {problem}: every response to it would be judged wrong"
 
 
 def _number_problem(gold: str) -> str | None:
@@ -174,7 +174,7 @@ def _math_problem(gold: str) -> str | None:
     return reply.get("problem", "could not be compared with itself in time")
 
 
-def _judge(asked: Asked) -> Verdict:
+def _judge(asked: Comparison) -> Verdict:
     """The verdict of one distinct answer."""
     answer, gold, kind = asked
     if kind == "number":

@@ -6,7 +6,8 @@ from sprint_lmeval.answers.characters import TEXT
 
 _TEXT = re.compile(rf"{TEXT} ?\{{([^{{}}]*)\}}")
 _NUMBER_IN_TEXT = re.compile(
-    rf"{TEXT} ?\{{ ?(-? ?(?:\\?\$ ?)?[\d.,]*\d(?:/\d+)?) ?(\\?%)?( ?(?!(?:and|or|to|base|in)\b)[A-Za-z][A-Za-z. ]*)?\}}(?! ?_)"
+    rf"{TEXT} ?\{{ ?(-? ?(?:\\?\$ ?)?[\d.,]*\d(?:/\d+)?) ?(\\?%)?"
+    r"( ?(?!(?:and|or|to|base|in)\b)[A-Za-z][A-Za-z. ]*)?\}(?! ?_)"
 )
 _ANSWER_IS = r"(?:so |thus |hence )?(?:the )?(?:final |correct )?answer(?: is| ?:| ?=) ?:? ?"
 _PROSE = re.compile(
@@ -35,7 +36,7 @@ def word_text(text: str) -> str | None:
 
 
 def bare_words(text: str) -> str | None:
-    """Words in one spelling, with or without `\\text`, letters of choices in alphabetical order; None for other text."""
+    r"""Words in one spelling, with or without `\text`; choices in alphabetical order. None for other text."""
     text = re.sub(r"\s+", " ", _TEXT.sub(r"\1", text)).strip(" .,")
     if re.fullmatch(r"\([A-Za-z]\)", text):
         return text[1].lower()

@@ -1,8 +1,9 @@
 """The process that compares answers with sympy: one JSON line in, two out per job, until its input ends.
 
-Started by path, by answer_pool.py. Model output is hostile input for a symbolic parser, so every job runs under limits
-that the operating system keeps: processor time (the process dies when a job exceeds it, also where its parent is dead)
-and address space. What sympy prints goes nowhere; the protocol has its own copies of the two pipes.
+Started by path, by worker_pool.py. Model output is hostile input for a symbolic parser, so every job runs under limits
+that the operating system keeps: processor time (the process dies when a job exceeds it) and address space. A thread
+ends the process when its parent has ended, however that came. What sympy prints goes nowhere; the protocol has its own
+copies of the two pipes.
 
 Jobs: {"gold": text} -> {"problem": text or null}; {"gold": text, "answer": text} -> {"same": bool};
       {"answer": text, "others": [texts]} -> {"index": the first equal one, or null}. All may hold "limit_s".
@@ -15,9 +16,12 @@ import json
 import os
 import signal
 import sys
+import threading
+import time
 
 CPU_LIMIT_S = 2.0  # of one job; the slowest honest answer takes a tenth of it
 MEMORY_LIMIT = 1_000_000_000  # bytes of address space of a worker
+_LOOK_EVERY_S = 0.5
 RETIRE_ABOVE = 400_000_000  # bytes ever resident: a worker that has grown to this is replaced after its job
 
 
@@ -26,8 +30,9 @@ def main() -> None:
     jobs, replies = _take_pipes()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's matter; its end closes our input
     signal.signal(signal.SIGPROF, signal.SIG_DFL)
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     try:
-        from sprint_lmeval.answers import symbolic as grading
+        from sprint_lmeval.answers import symbolic
     except Exception as error:  # reported to the parent, which raises it
         _send(replies, {"failed": f"{type(error).__name__}: {error}"})
         return
@@ -35,7 +40,14 @@ def main() -> None:
     _send(replies, {"ready": True})
     for line in jobs:
         _send(replies, {"begun": True})
-        _send(replies, _serve(grading, json.loads(line)))
+        _send(replies, _serve(symbolic, json.loads(line)))
+
+
+def _end_with(parent: int) -> None:
+    """Also while the worker starts or computes, when nobody looks at the end of its input."""
+    while os.getppid() == parent:
+        time.sleep(_LOOK_EVERY_S)
+    os._exit(0)
 
 
 def _take_pipes():
@@ -54,10 +66,10 @@ def _limit_memory() -> None:
             resource.setrlimit(limit, (value, value))
 
 
-def _serve(grading, job: dict) -> dict:
+def _serve(symbolic, job: dict) -> dict:
     signal.setitimer(signal.ITIMER_PROF, job.get("limit_s", CPU_LIMIT_S))
     try:
-        reply = _answer(grading, job)
+        reply = _answer(symbolic, job)
     except BaseException as error:  # foreign code on foreign text: the failure becomes a verdict that is counted
         reply = {"raised": type(error).__name__}
     finally:
@@ -66,20 +78,20 @@ def _serve(grading, job: dict) -> dict:
     return reply
 
 
-def _answer(grading, job: dict) -> dict:
+def _answer(symbolic, job: dict) -> dict:
     if "others" in job:
         pairs = ((index, other) for index, other in enumerate(job["others"]))
-        same = (index for index, other in pairs if _either_way(grading, other, job["answer"]))
+        same = (index for index, other in pairs if _either_way(symbolic, other, job["answer"]))
         return {"index": next(same, None)}
     if "answer" in job:
-        return {"same": bool(grading.same_answer(job["gold"], job["answer"]))}
-    return {"problem": grading.gold_problem(job["gold"])}
+        return {"same": bool(symbolic.same_answer(job["gold"], job["answer"]))}
+    return {"problem": symbolic.gold_problem(job["gold"])}
 
 
-def _either_way(grading, left: str, right: str) -> bool:
+def _either_way(symbolic, left: str, right: str) -> bool:
     """Between two responses neither is the gold answer, and the comparison is not symmetric."""
     try:
-        return grading.same_answer(left, right) or grading.same_answer(right, left)
+        return symbolic.same_answer(left, right) or symbolic.same_answer(right, left)
     except (ArithmeticError, AttributeError, LookupError, NotImplementedError, TypeError, ValueError):
         return False  # one odd answer must not keep the others apart
 

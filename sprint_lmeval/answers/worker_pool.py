@@ -1,9 +1,12 @@
 """Answer workers: jobs in, replies out, from processes that can be killed. Standard library only.
 
 A worker is a fresh Python process (never a fork of this one: the caller may hold torch threads or a CUDA context, and
-its script may be unguarded). It is started when first needed, does one job at a time, is killed when a job takes too
-long or too much memory, and is replaced when next needed. Callers may be threads; a forked child starts its own
-workers. All end with this process: orderly at exit, else because their input ends.
+its script may be unguarded). It is started when first needed, does one job at a time, dies when a job takes too much
+processor time or memory, and is replaced when next needed. Callers may be threads; a forked child starts its own
+workers. All end with this process, however it ends.
+
+A job's limit is the worker's processor time. The clock is a backstop for a worker that neither computes nor ends: it
+counts only while this process waits (so not while the whole job is paused), and the job is tried once more.
 """
 
 import atexit
@@ -19,12 +22,25 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from sprint_lmeval.answers.worker import CPU_LIMIT_S, MEMORY_LIMIT
+from sprint_lmeval.errors import InputError, cause
 
-WALL_LIMIT_S = 2 * CPU_LIMIT_S  # of one job, for a worker that waits instead of computing
-START_LIMIT_S = 120  # of a worker's start, which is no job's fault
+WALL_LIMIT_S = 5 * CPU_LIMIT_S  # of waiting for one job
+START_LIMIT_S = 120  # of waiting for a worker's start, which is no job's fault
 MAX_WORKERS = 8
-_WATCH_EVERY_S = 0.1
+ATTEMPTS = 3  # to start a worker, with a pause between them that grows
+_PAUSE_S = 0.5
+_LOOK_EVERY_S = 0.1
 _WATCHES_MEMORY = sys.platform != "linux"  # elsewhere the worker's own limit on address space is not kept
+
+
+class NoWorkersError(InputError):
+    """No worker can be had: this is nobody's wrong answer, so judging stops."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(
+            f"answers cannot be compared: {problem}; responses in a store (store=FILE) are kept, and the same command "
+            "run again goes on from there"
+        )
 
 
 class WorkerLostError(Exception):
@@ -37,32 +53,33 @@ class Worker:
     def __init__(self) -> None:
         path = json.dumps([str(entry) for entry in sys.path if entry])
         command = [sys.executable, "-P", str(Path(__file__).with_name("worker.py")), path]
-        self.process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env=os.environ | {"SPRINT_LMEVAL_AUTOLOAD": "0"},
-            bufsize=0,
-        )
+        environment = os.environ | {"SPRINT_LMEVAL_AUTOLOAD": "0"}
+        pipe = subprocess.PIPE
+        try:
+            self.process = subprocess.Popen(
+                command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, env=environment, bufsize=0
+            )
+        except OSError as error:  # no descriptors, processes or memory left
+            raise WorkerLostError(f"a worker process cannot be started ({cause(error)})") from error
         self.received = b""
         self._wait_until_ready()
 
     def run(self, job: dict) -> dict:
-        """The reply to a job; {"timeout": True} or {"died": exit status} where it ended the worker."""
+        """The reply to a job; {"timeout": True}, {"waited": True} or {"died": exit status} where the worker ended."""
         try:
             self.process.stdin.write(json.dumps(job | {"limit_s": CPU_LIMIT_S}).encode() + b"\n")
         except OSError as error:
-            raise WorkerLostError from error
-        deadline = time.monotonic() + WALL_LIMIT_S
-        reply = self._receive(deadline)
+            raise WorkerLostError("its workers are ended from outside before they begin") from error
+        reply = self._receive(WALL_LIMIT_S)
         if reply and "died" in reply and not reply.get("too_large"):
-            raise WorkerLostError
+            raise WorkerLostError("its workers are ended from outside before they begin")
         if reply and reply.get("begun"):
-            reply = self._receive(deadline)
+            reply = self._receive(WALL_LIMIT_S)
         if reply is None or "died" in reply or reply.get("retire"):
             self.end()
-        return {"timeout": True} if reply is None or reply.get("died") == -signal.SIGPROF else reply
+        if reply is None:
+            return {"waited": True}
+        return {"timeout": True} if reply.get("died") == -signal.SIGPROF else reply
 
     @property
     def alive(self) -> bool:
@@ -82,19 +99,22 @@ class Worker:
         self.process.returncode = 0  # so that nothing here ever waits for it
 
     def _wait_until_ready(self) -> None:
-        reply = self._receive(time.monotonic() + START_LIMIT_S)
-        if not (reply and reply.get("ready")):
-            self.end()
-            cause = (reply or {}).get("failed") or f"no sign of life, exit status {self.process.returncode}"
-            raise RuntimeError(f"the process that compares answers cannot start ({cause}): is math-verify installed?")
+        reply = self._receive(START_LIMIT_S) or {}
+        if reply.get("ready"):
+            return
+        self.end()
+        if "failed" in reply:
+            raise NoWorkersError(f"their worker process fails ({reply['failed']}): is math-verify installed?")
+        raise WorkerLostError(f"a worker process ends while it starts (exit status {self.process.returncode})")
 
-    def _receive(self, deadline: float) -> dict | None:
-        """The next line, {"died": exit status} at the end of the pipe, None past the deadline."""
+    def _receive(self, limit_s: float) -> dict | None:
+        """The next line, {"died": exit status} at the end of the pipe, None after `limit_s` of waiting."""
+        looks = max(1, round(limit_s / _LOOK_EVERY_S))
         while b"\n" not in self.received:
-            left_s = deadline - time.monotonic()
-            if left_s <= 0:
-                return None
-            if not _readable(self.process.stdout, min(left_s, _WATCH_EVERY_S) if _WATCHES_MEMORY else left_s):
+            if not _readable(self.process.stdout, _LOOK_EVERY_S):
+                looks -= 1
+                if looks <= 0:
+                    return None
                 if _WATCHES_MEMORY and _resident_bytes(self.process.pid) > MEMORY_LIMIT:
                     self.process.kill()
                     return {"died": self.process.wait(), "too_large": True}
@@ -118,20 +138,39 @@ class WorkerPool:
         self._all: set[Worker] = set()
 
     def run(self, job: dict) -> dict:
-        """One job, in a worker that is free or a new one."""
+        """One job, in a worker that is free or a new one.
+
+        Raises:
+            NoWorkersError: no worker starts, or each one dies before it begins.
+        """
         with self._free:
-            for attempt in range(3):
+            reply = self._run(job)
+            return self._again(job) if reply.get("waited") else reply
+
+    def _again(self, job: dict) -> dict:
+        reply = self._run(job)
+        return {"timeout": True} if reply.get("waited") else reply
+
+    def _run(self, job: dict) -> dict:
+        for attempt in range(ATTEMPTS):
+            try:
                 worker = self._start() if attempt else self._take()
-                try:
-                    return worker.run(job)
-                except WorkerLostError:  # it died between its last job and this one
-                    continue
-                except BaseException:  # interrupted: its reply would be taken for the next job's
-                    worker.end()
-                    raise
-                finally:
-                    self._give_back(worker)
-        raise RuntimeError("the processes that compare answers die before they begin: something ends them from outside")
+                return self._ask(worker, job)
+            except WorkerLostError as error:  # killed while it started, or between its last job and this one
+                problem = str(error)
+                time.sleep(_PAUSE_S * attempt)
+        raise NoWorkersError(problem)
+
+    def _ask(self, worker: Worker, job: dict) -> dict:
+        try:
+            return worker.run(job)
+        except WorkerLostError:
+            raise
+        except BaseException:  # interrupted: its reply would be taken for the next job's
+            worker.end()
+            raise
+        finally:
+            self._give_back(worker)
 
     def run_many(self, jobs: list[dict]) -> list[dict]:
         """The replies to independent jobs, in order, from all cores."""
@@ -141,8 +180,13 @@ class WorkerPool:
         """The function of every item, in as many threads as there are workers."""
         if len(items) < 2:
             return [function(item) for item in items]
-        with ThreadPoolExecutor(max_workers=min(self.size, len(items))) as threads:
-            return list(threads.map(function, items))
+        try:
+            with ThreadPoolExecutor(max_workers=min(self.size, len(items))) as threads:
+                return list(threads.map(function, items))
+        except RuntimeError as error:
+            if "start new thread" not in str(error):
+                raise
+            raise NoWorkersError(cause(error)) from error
 
     def end(self) -> None:
         """End every worker."""
@@ -207,7 +251,7 @@ def _after_fork() -> None:
 
 
 def _readable(pipe, timeout_s: float) -> bool:
-    with selectors.DefaultSelector() as selector:
+    with selectors.PollSelector() as selector:  # takes no descriptor of its own
         selector.register(pipe, selectors.EVENT_READ)
         return bool(selector.select(timeout_s))
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 
-from sprint_lmeval.answers.verdicts import GRADER, Asked, Verdict
+from sprint_lmeval.answers.verdicts import GRADER, Comparison, Verdict
 from sprint_lmeval.store.database import Store
 
 KEPT = (Verdict.correct, Verdict.incorrect)
@@ -23,12 +23,12 @@ class KeptJudgements:
     def __init__(self, store: Store) -> None:
         self.store = store
 
-    def verdicts(self, asked: list[Asked]) -> dict[Asked, Verdict]:
+    def verdicts(self, asked: list[Comparison]) -> dict[Comparison, Verdict]:
         keys = {one: _key("verdict", *one) for one in asked}
         found = self.store.judgements(list(keys.values()))
         return {one: Verdict(found[key]) for one, key in keys.items() if found.get(key) in Verdict.__members__}
 
-    def keep_verdicts(self, verdicts: dict[Asked, Verdict]) -> None:
+    def keep_verdicts(self, verdicts: dict[Comparison, Verdict]) -> None:
         kept = {_key("verdict", *one): verdict.value for one, verdict in verdicts.items() if verdict in KEPT}
         if kept:
             self.store.put_judgements(kept)

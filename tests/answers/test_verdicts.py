@@ -1,14 +1,8 @@
-r"""Verdicts on a table of answers as models and people write them, right and wrong ones, and on the real benchmarks.
+"""Verdicts on a table of answers as models and people write them, right and wrong ones."""
 
-The real data is read from the folder in SPRINT_DATA_DIR (math/math500.jsonl, math/train.jsonl, gsm8k/test.jsonl).
-"""
-
-import json
 import os
-import random
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -185,6 +179,8 @@ BOXED = [
     ("division by zero", "5", r"\frac{5}{0}", W),
     ("very long", "5", "5" + "+0" * 5000, W),
     ("giant integer", "5", "5" * 390, W),
+    ("fraction of commas", "5", r"\frac{,}{,}", W),
+    ("other than nothing", "5", r"x\ne", W),
 ]  # fmt: skip
 
 # name, gold, whole response, kind, verdict
@@ -312,42 +308,3 @@ def test_import_is_cheap() -> None:
 
 def _environment() -> dict[str, str]:
     return os.environ | {"PYTHONPATH": str(REPOSITORY), "SPRINT_LMEVAL_AUTOLOAD": "0"}
-
-
-def _records(name: str) -> list[dict]:
-    folder = os.environ.get("SPRINT_DATA_DIR")
-    path = Path(folder or ".") / name
-    if not folder or not path.exists():
-        pytest.skip(f"SPRINT_DATA_DIR names no folder that holds {name}")
-    with path.open(encoding="utf-8") as lines:
-        return [json.loads(line) for line in lines]
-
-
-def test_all_golds_of_math500_are_good_and_their_solutions_correct() -> None:
-    records = _records("math/math500.jsonl")
-    assert [problem for problem in check_golds([record["answer"] for record in records]) if problem] == []
-    judged = judge_many([([record["solution"]], record["answer"], "math") for record in records])
-    assert sum(found.verdicts == [C] for found in judged) == len(records) == 500
-
-
-def test_two_golds_of_the_training_set_are_bad() -> None:
-    golds = [record["answer"] for record in _records("math/train.jsonl")]
-    assert sorted(gold for gold, problem in zip(golds, check_golds(golds), strict=True) if problem) == ["", "None"]
-
-
-def test_gsm8k_solutions_are_correct() -> None:
-    solutions = [record["answer"] for record in _records("gsm8k/test.jsonl")]
-    golds = [solution.split("####")[1].strip() for solution in solutions]
-    judged = judge_many([([solution], gold, "number") for solution, gold in zip(solutions, golds, strict=True)])
-    assert sum(found.verdicts == [C] for found in judged) == len(solutions) == 1319
-
-
-def test_golds_of_other_questions_are_not_correct() -> None:
-    """Three others per question here; with 20 others none was wrong in 9,973."""
-    golds = [record["answer"] for record in _records("math/math500.jsonl")]
-    draw, distinct = random.Random(1), sorted(set(golds))
-    pairs = [(gold, other) for gold in golds for other in draw.sample(distinct, 3) if other != gold]
-    judged = judge_many([([rf"\boxed{{{other}}}"], gold, "math") for gold, other in pairs])
-    accepted = {pair for pair, found in zip(pairs, judged, strict=True) if found.verdicts != [W]}
-    equal = {frozenset((r"30^\circ", "30")), frozenset((r"\frac14", r"\frac{1}{4}"))}
-    assert {frozenset(pair) for pair in accepted} <= equal

@@ -1,5 +1,6 @@
 """Worker processes under hostile answers and in every situation from which verdicts are asked."""
 
+import errno
 import json
 import os
 import signal
@@ -12,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from sprint_lmeval.answers import worker_pool as answer_pool
-from sprint_lmeval.answers.verdicts import Verdict, check_answer, judge_responses
+from sprint_lmeval.answers import worker_pool
+from sprint_lmeval.answers.verdicts import Verdict, check_answer, check_golds, judge_responses
+from sprint_lmeval.errors import InputError
 from tests.shared.environments import REPOSITORY
 
 STUCK = "(10^{9})!"  # keeps sympy busy past any limit
@@ -79,16 +81,16 @@ def resident_peak_bytes(process_id: int) -> int:
     return sum(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM"))
 
 
-def workers() -> list[answer_pool.Worker]:
-    return list(answer_pool.pool()._all)
+def workers() -> list[worker_pool.Worker]:
+    return list(worker_pool.pool()._all)
 
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_answer_is_not_correct_and_costs_little(name: str, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     if name not in HUNGRY:
-        monkeypatch.setattr(answer_pool, "CPU_LIMIT_S", 0.3)
-        monkeypatch.setattr(answer_pool, "WALL_LIMIT_S", 2.0)
+        monkeypatch.setattr(worker_pool, "CPU_LIMIT_S", 0.3)
+        monkeypatch.setattr(worker_pool, "WALL_LIMIT_S", 2.0)
     check_answer(boxed(r"\sqrt{3}"), r"\sqrt{2}")  # a worker is up: its start is no answer's cost
     peaks, done = [0], threading.Event()
     watch = threading.Thread(target=_watch_memory, args=(peaks, done))
@@ -117,7 +119,7 @@ def test_long_hostile_responses_stay_out_of_the_workers() -> None:
 
 
 def test_a_question_of_hostile_answers_is_bounded_and_honest_ones_are_still_judged(monkeypatch) -> None:
-    monkeypatch.setattr(answer_pool, "CPU_LIMIT_S", 0.5)
+    monkeypatch.setattr(worker_pool, "CPU_LIMIT_S", 0.5)
     answers = [STUCK, "(10^{9}+1)!", "5", r"\sqrt{25}", "6", r"9^{9^{9^9}}"]
     found = judge_responses([boxed(answer) for answer in answers], "5", "math")
     assert found.verdicts[2:5] == [Verdict.correct, Verdict.correct, Verdict.incorrect]
@@ -126,7 +128,7 @@ def test_a_question_of_hostile_answers_is_bounded_and_honest_ones_are_still_judg
 
 
 def test_number_of_workers_does_not_grow_and_none_is_left_a_zombie() -> None:
-    pool = answer_pool.pool()
+    pool = worker_pool.pool()
     for _ in range(3):
         judge_responses([boxed(rf"\sqrt{{{number}}}") for number in range(2, 20)], r"\sqrt{99}", "math")
     check_answer(boxed(STUCK), "5")
@@ -174,13 +176,13 @@ def test_a_worker_that_dies_at_work_costs_one_verdict() -> None:
 def test_an_interrupted_question_leaves_no_reply_for_the_next_one(monkeypatch) -> None:
     check_answer(boxed(r"\sqrt{3}"), r"\sqrt{2}")
     with monkeypatch.context() as patch:
-        patch.setattr(answer_pool.Worker, "_receive", _interrupt)
+        patch.setattr(worker_pool.Worker, "_receive", _interrupt)
         with pytest.raises(KeyboardInterrupt):
             check_answer(boxed(r"\sqrt{8}"), r"2\sqrt{2}")
     assert check_answer(boxed(r"\sqrt{12}"), r"2\sqrt{2}") is Verdict.incorrect
 
 
-def _interrupt(worker: answer_pool.Worker, deadline: float) -> None:
+def _interrupt(worker: worker_pool.Worker, limit_s: float) -> None:
     raise KeyboardInterrupt
 
 
@@ -196,20 +198,113 @@ def test_several_threads_share_the_workers() -> None:
     for thread in threads:
         thread.join()
     assert verdicts == [Verdict.correct] * 8
-    assert len(workers()) <= answer_pool.pool().size
+    assert len(workers()) <= worker_pool.pool().size
 
 
 def test_a_worker_that_cannot_start_is_an_error_that_names_the_cause(monkeypatch, tmp_path: Path) -> None:
     (tmp_path / "math_verify.py").write_text("raise ImportError('no grader here')")
     monkeypatch.syspath_prepend(str(tmp_path))
-    with pytest.raises(RuntimeError, match=r"ImportError: no grader here.*is math-verify installed\?"):
-        answer_pool.Worker()
+    with pytest.raises(
+        InputError, match=r"ImportError: no grader here.*is math-verify installed\?.*store=FILE.*goes on"
+    ):
+        worker_pool.Worker()
+
+
+def test_a_worker_killed_while_it_starts_is_replaced(monkeypatch) -> None:
+    worker_pool.pool().end()
+    with monkeypatch.context() as patch:
+        patch.setattr(worker_pool.Worker, "_wait_until_ready", _killed_at_start([True, True, False]))
+        assert check_answer(boxed(r"\sqrt{8}"), r"2\sqrt{2}") is Verdict.correct
+
+
+def test_workers_that_never_start_end_the_judging_with_a_way_out(monkeypatch) -> None:
+    worker_pool.pool().end()
+    with monkeypatch.context() as patch:
+        patch.setattr(worker_pool.Worker, "_wait_until_ready", _killed_at_start([True] * 9))
+        with pytest.raises(
+            InputError, match=r"ends while it starts \(exit status -9\); responses in a store .* goes on"
+        ):
+            check_answer(boxed(r"\sqrt{8}"), r"2\sqrt{2}")
+        with pytest.raises(InputError, match="exit status -9"):  # not told as what is wrong with a gold answer
+            check_golds([r"2\sqrt{2}"])
+    assert check_answer(boxed(r"\sqrt{8}"), r"2\sqrt{2}") is Verdict.correct
+
+
+def _killed_at_start(which: list[bool]):
+    start, killed = worker_pool.Worker._wait_until_ready, iter(which)
+
+    def wait(worker: worker_pool.Worker) -> None:
+        if next(killed):
+            worker.process.kill()
+        start(worker)
+
+    return wait
+
+
+@pytest.mark.parametrize(
+    "problem", [OSError(errno.EMFILE, "Too many open files"), BlockingIOError(errno.EAGAIN, "no more")]
+)
+def test_no_descriptors_or_processes_left_is_one_sentence(problem: OSError, monkeypatch) -> None:
+    def popen(*args, **options):
+        raise problem
+
+    worker_pool.pool().end()
+    with monkeypatch.context() as patch:
+        patch.setattr(subprocess, "Popen", popen)
+        with pytest.raises(InputError, match=f"cannot be started .*{problem.strerror}.*store=FILE"):
+            check_answer(boxed(r"\sqrt{8}"), r"2\sqrt{2}")
+
+
+def test_few_descriptors_are_enough() -> None:
+    code = """
+        import os, resource
+        from sprint_lmeval.answers.verdicts import check_answer
+        held = []
+        resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40))
+        print(check_answer(r"\\boxed{\\sqrt{8}}", r"2\\sqrt{2}").value)
+        while True:
+            try:
+                held.append(os.dup(0))
+            except OSError:
+                break
+        print(check_answer(r"\\boxed{\\sqrt{12}}", r"2\\sqrt{3}").value)
+    """
+    assert _run([sys.executable, "-c", textwrap.dedent(code)]) == "correct\ncorrect"
+
+
+def test_a_stopped_worker_costs_no_verdict(monkeypatch) -> None:
+    check_answer(boxed(r"\sqrt{3}"), r"\sqrt{2}")
+    monkeypatch.setattr(worker_pool, "WALL_LIMIT_S", 1.0)
+    for worker in workers():
+        os.kill(worker.process.pid, signal.SIGSTOP)
+    assert check_answer(boxed(r"\sqrt{20}"), r"2\sqrt{5}") is Verdict.correct
+
+
+def test_a_paused_job_loses_no_verdict() -> None:
+    """The whole process group is stopped for longer than the limit of waiting, several times."""
+    code = """
+        from sprint_lmeval.answers import worker_pool
+        from sprint_lmeval.answers.verdicts import check_answer
+        check_answer(r"\\boxed{\\sqrt{8}}", r"2\\sqrt{2}")
+        worker_pool.WALL_LIMIT_S = 1.0
+        print("begun", flush=True)
+        print({check_answer(rf"\\boxed{{\\sqrt{{{4 * n}}}}}", rf"2\\sqrt{{{n}}}").value for n in range(2, 60)})
+    """
+    command = [sys.executable, "-c", textwrap.dedent(code)]
+    job = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=_environment(), start_new_session=True)
+    assert job.stdout.readline() == "begun\n"
+    for _ in range(3):
+        os.killpg(job.pid, signal.SIGSTOP)
+        time.sleep(1.5)
+        os.killpg(job.pid, signal.SIGCONT)
+        time.sleep(0.2)
+    assert job.communicate(timeout=90)[0] == "{'correct'}\n"
 
 
 def test_memory_is_watched_where_the_system_keeps_no_limit(monkeypatch) -> None:
-    monkeypatch.setattr(answer_pool, "_WATCHES_MEMORY", True)
-    monkeypatch.setattr(answer_pool, "MEMORY_LIMIT", 1000)
-    worker = answer_pool.Worker.__new__(answer_pool.Worker)
+    monkeypatch.setattr(worker_pool, "_WATCHES_MEMORY", True)
+    monkeypatch.setattr(worker_pool, "MEMORY_LIMIT", 1000)
+    worker = worker_pool.Worker.__new__(worker_pool.Worker)
     worker.process = subprocess.Popen(["sleep", "30"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
     worker.received = b""
     assert worker.run({"answer": "5"}) == {"died": -signal.SIGKILL, "too_large": True}
@@ -277,39 +372,47 @@ def test_two_processes_at_a_time() -> None:
     assert [process.communicate(timeout=60)[0] for process in both] == ["body\ncorrect incorrect\n"] * 2
 
 
-@pytest.mark.parametrize("how", ["exits", "is killed at work"])
-def test_workers_end_with_their_parent(how: str) -> None:
+@pytest.mark.parametrize("end", ["exit", "SIGTERM", "SIGHUP", "SIGKILL"])
+@pytest.mark.parametrize("worker", ["idle", "at work", "starting"])
+def test_workers_end_with_their_parent(worker: str, end: str) -> None:
     code = f"""
-        import os, threading, time
-        from sprint_lmeval.answers import worker_pool as answer_pool
+        import os, signal, sys, threading, time
+        from sprint_lmeval.answers import worker_pool
         from sprint_lmeval.answers.verdicts import check_answer
-        check_answer(r"\\boxed{{\\sqrt{{8}}}}", r"2\\sqrt{{2}}")
-        print(*[worker.process.pid for worker in answer_pool.pool()._all], flush=True)
-        if {how != "exits"}:
+        worker_pool.CPU_LIMIT_S = 1000.0
+        if {worker != "starting"}:
+            check_answer(r"\\boxed{{\\sqrt{{8}}}}", r"2\\sqrt{{2}}")
+        if {worker != "idle"}:
             threading.Thread(target=check_answer, args=({boxed(STUCK)!r}, "5"), daemon=True).start()
             time.sleep(0.3)
-            os.kill(os.getpid(), 9)
+        os.system(f"ps --no-headers -o pid,args --ppid {{os.getpid()}} | grep [w]orker.py")
+        sys.stdout.flush()
+        os.kill(os.getpid(), signal.{end}) if {end != "exit"} else os._exit(0)
     """
-    shown = _run([sys.executable, "-c", textwrap.dedent(code)])
-    left = [int(process_id) for process_id in shown.split()]
-    deadline = time.monotonic() + 30
+    shown = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, timeout=90,
+                           env=_environment()).stdout  # fmt: skip
+    left = [int(line.split()[0]) for line in shown.splitlines()]
+    assert left
+    deadline = time.monotonic() + 10
     while left and time.monotonic() < deadline:
         left = [process_id for process_id in left if _state(process_id) not in ("", "Z")]
         time.sleep(0.1)
+    for process_id in left:
+        os.kill(process_id, signal.SIGKILL)
     assert left == []
 
 
 def test_a_large_parent_does_not_wear_its_workers_out() -> None:
     """The parent holds a model: its workers must not take that memory for theirs and be replaced after each job."""
     code = """
-        from sprint_lmeval.answers import worker_pool as answer_pool
+        from sprint_lmeval.answers import worker_pool
         from sprint_lmeval.answers.verdicts import check_answer
         held = bytearray(b"x" * 700_000_000)
         seen = set()
         for number in range(2, 8):
             check_answer(rf"\\boxed{{\\sqrt{{{number}}}}}", r"\\sqrt{99}")
-            seen |= {worker.process.pid for worker in answer_pool.pool()._all}
-        print(1 <= len(seen) <= answer_pool.pool().size)
+            seen |= {worker.process.pid for worker in worker_pool.pool()._all}
+        print(1 <= len(seen) <= worker_pool.pool().size)
     """
     assert _run([sys.executable, "-c", textwrap.dedent(code)]) == "True"
 
@@ -317,10 +420,9 @@ def test_a_large_parent_does_not_wear_its_workers_out() -> None:
 def test_what_a_grader_prints_does_not_reach_the_replies() -> None:
     code = """
         import json, sys
-        from sprint_lmeval.answers import worker as answer_worker
-        from sprint_lmeval.answers import symbolic as grading
-        grading.same_answer = lambda gold, answer: print("noise") or sys.stdout.flush() or True
-        answer_worker.main()
+        from sprint_lmeval.answers import symbolic, worker
+        symbolic.same_answer = lambda gold, answer: print("noise") or sys.stdout.flush() or True
+        worker.main()
     """
     job = json.dumps({"gold": "1", "answer": "2"}) + "\n"
     lines = _run([sys.executable, "-c", textwrap.dedent(code)], job).splitlines()
