@@ -10,16 +10,18 @@ from __future__ import annotations
 import json
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
 from jinja2 import TemplateError
 from lm_eval.models.utils import handle_stop_sequences
-from tqdm import tqdm
 
 from sprint_lmeval.candidates import BASE, Candidate
-from sprint_lmeval.errors import InputError
-from sprint_lmeval.generation.decode import Response, Row, Settings
+from sprint_lmeval.errors import InputError, when_interrupted
+from sprint_lmeval.generation.rows import Response, Row, Settings
+from sprint_lmeval.models.failures import narrowed
 from sprint_lmeval.models.generation_settings import read_settings, recorded
+from sprint_lmeval.models.progress import Progress
 from sprint_lmeval.models.requests import ResponseText, positions_of, question_of
 from sprint_lmeval.models.run_record import RunRecord
 from sprint_lmeval.pruning.heads import HeadLayout
@@ -29,6 +31,14 @@ from sprint_lmeval.strategies.selected import Selected
 from sprint_lmeval.strategies.strategy import Attempt, Sampled, Strategy, Unpruned
 
 log = logging.getLogger(f"lm_eval.{__name__}")  # below the harness's, so that its --verbosity counts
+
+
+@dataclass
+class _Group:
+    """Requests with the same generation settings; `asked`: row -> (index, attempt) of every request that it answers."""
+
+    settings: Settings
+    asked: dict[Row, list[tuple[int, Attempt]]] = field(default_factory=lambda: defaultdict(list))
 
 
 class BestOfN:
@@ -45,6 +55,7 @@ class BestOfN:
     stored: StoredRows | None = None
     _judgements: KeptJudgements | None = None
     _record: RunRecord
+    _responses: Sequence[ResponseText | None] = ()  # of the last requests, in their order
     _fingerprint: Callable[[], str]  # of the model's weights, asked for when it is needed
 
     def _generate(self, rows: list[Row], settings: Settings) -> Iterator[tuple[Row, Response]]:
@@ -68,55 +79,87 @@ class BestOfN:
     def generate_until(self, requests: list, disable_tqdm: bool = False) -> list[str]:
         """Return one `ResponseText` per request; the k-th repeat of a document gets its k-th candidate."""
         self._warn_without_chat_template()
+        groups = self._groups(requests)  # every task is checked before the first row is generated
+        self._responses = [None] * len(requests)
+        with when_interrupted(self.kept_so_far):
+            for group in groups:
+                self._reuse(group)
+            if None in self._responses:
+                self.load_weights()
+            reused = sum(response is not None for response in self._responses)
+            hidden = disable_tqdm or self.rank != 0
+            with Progress(len(requests), reused, hidden) as progress:
+                for group in groups:
+                    self._fill(group, requests, progress)
+        assert None not in self._responses, "every request has its response"
+        return self._responses
+
+    def kept_so_far(self) -> str:
+        """Return how many answers there are, where they are kept, and how to go on; empty before the first request."""
+        asked, there = len(self._responses), sum(response is not None for response in self._responses)
+        if not asked:
+            return ""
+        if self.stored:
+            return f"{there} of {asked} answers are kept in {self.stored.store.path.name}; the same command goes on"
+        return f"none of {asked} answers is kept: with store=FILE among the model arguments a run goes on where it was"
+
+    def _groups(self, requests: list) -> list[_Group]:
+        """Sort requests by their generation settings, and make their rows.
+
+        Raises:
+            InputError: settings, strategy, N or length of any request do not fit.
+        """
         positions = positions_of(requests)
         attempts = self._attempts(requests, positions)
-        groups = defaultdict(list)  # generation settings -> places in `requests`
-        for place, request in enumerate(requests):
-            if positions[place] == 0:
+        sorted_out = defaultdict(list)  # generation settings -> indices of requests
+        for index, request in enumerate(requests):
+            if positions[index] == 0:
                 self._record.note_prompt(request.args[0], question_of(request))
-            groups[json.dumps(request.args[1], sort_keys=True)].append(place)
-        responses: list = [None] * len(requests)
-        hidden = disable_tqdm or self.rank != 0
-        shown = {"disable": hidden, "desc": "pruned responses", "smoothing": 0, "unit": " answers"}
-        with tqdm(total=len(requests), **shown) as progress:
-            for places in groups.values():
-                settings = self._settings(requests[places[0]].args[1], requests[places[0]].task_name)
-                rows = {p: self._row(requests[p].args[0], attempts[p].candidate, positions[p]) for p in places}
-                distinct = len(set(rows.values()))
-                log.info("rank %d of %d: %d rows for %d requests", self.rank, self.world_size, distinct, len(rows))
-                self._fill(responses, rows, attempts, settings, progress)
-        assert None not in responses, "every request has its response"
-        return responses
+            sorted_out[json.dumps(request.args[1], sort_keys=True)].append(index)
+        groups = []
+        for indices in sorted_out.values():
+            first = requests[indices[0]]
+            group = _Group(self._settings(first.args[1], first.task_name))
+            for i in indices:
+                row = self._row(requests[i].args[0], attempts[i].candidate, positions[i])
+                group.asked[row].append((i, attempts[i]))
+            log.info(
+                "rank %d of %d: %d rows for %d requests", self.rank, self.world_size, len(group.asked), len(indices)
+            )
+            groups.append(group)
+        return groups
 
-    def _fill(
-        self, responses: list, rows: dict[int, Row], attempts: list[Attempt], settings: Settings, progress: tqdm
-    ) -> None:
-        """Decode distinct rows once each and put every response into all places that asked for it."""
-        places = defaultdict(list)
-        for place, row in rows.items():
-            places[row].append(place)
-        for row, response in self._answers(list(places), settings, progress):
-            if response.cut_tokens:
-                self._record.note_cut(row.prompt, settings, self.max_length)
-            for place in places[row]:
-                responses[place] = self._text(response, attempts[place])
-                progress.update(1)
-
-    def _answers(self, rows: list[Row], settings: Settings, progress: tqdm) -> Iterator[tuple[Row, Response]]:
-        """Yield stored responses first, then those that have to be generated; new ones are kept."""
-        found = self.stored.found(rows, settings) if self.stored else {}
-        yield from found.items()
-        missing = [row for row in rows if row not in found]
+    def _reuse(self, group: _Group) -> None:
+        """Put the responses that the store has."""
+        found = self.stored.found(list(group.asked), group.settings) if self.stored else {}
+        for row, response in found.items():
+            self._put(group, row, response)
         if found:
-            log.info("rank %d: %d rows from the store, %d to generate", self.rank, len(found), len(missing))
-            progress.set_postfix(reused=self.stored.reused, refresh=False)
-            if not progress.disable:  # the rate is that of new responses; a hidden bar has no clock
-                progress.initial = progress.n
-                progress.start_t = progress.last_print_t = progress._time()
-        if missing:
-            self.load_weights()
-            fresh = self._generate(missing, settings)
-            yield from self.stored.keeping(fresh, missing, settings) if self.stored else fresh
+            log.info(
+                "rank %d: %d rows from the store, %d to generate", self.rank, len(found), len(group.asked) - len(found)
+            )
+
+    def _fill(self, group: _Group, requests: list, progress: Progress) -> None:
+        """Decode the rows that have no response yet; where there is a store, each is kept once it is finished."""
+        missing = [row for row, asked in group.asked.items() if self._responses[asked[0][0]] is None]
+
+        def told(rows: list[Row]) -> str:
+            row = max(rows, key=lambda row: len(row.prompt))
+            question = " ".join(question_of(requests[group.asked[row][0][0]]).split())[:80]
+            others = f" and {len(rows) - 1} other rows" if rows[1:] else ""
+            return f"the question {question!r} with candidate {row.candidate}{others}; {self.kept_so_far()}"
+
+        fresh = narrowed(lambda rows: self._generate(rows, group.settings), missing, told)
+        for row, response in self.stored.keeping(fresh, missing, group.settings) if self.stored else fresh:
+            self._put(group, row, response)
+            progress.add(len(group.asked[row]), response.new_tokens)
+
+    def _put(self, group: _Group, row: Row, response: Response) -> None:
+        """Let a row's response answer every request that asked for it."""
+        if response.cut_tokens:
+            self._record.note_cut(row.prompt, group.settings, self.max_length)
+        for index, attempt in group.asked[row]:
+            self._responses[index] = self._text(response, attempt)
 
     def _text(self, response: Response, attempt: Attempt) -> ResponseText:
         return ResponseText(
@@ -163,23 +206,20 @@ class BestOfN:
     # ---- generation settings ----
 
     def _settings(self, gen_kwargs: dict, task_name: str | None = None) -> Settings:
+        """Return the settings of one task's rows. Raises InputError where they do not fit strategy or model."""
         task = read_settings(gen_kwargs, self.strategy, self.max_gen_toks)
-        until = handle_stop_sequences(task.until, eos=self.tokenizer.decode([self.eot_token_id]))
-        self._record.note_settings(recorded(task))
-        if isinstance(self.strategy, Selected):
-            known = self._record.chat_template, self._record.prompt_form
-            self.strategy.warn_of_differences(task_name, *known, recorded(task))
-        return Settings(
-            max_new_tokens=task.max_new_tokens,
-            until=tuple(until),
+        settings = replace(
+            task,
+            until=tuple(handle_stop_sequences(task.until, eos=self.tokenizer.decode([self.eot_token_id]))),
             max_prompt_tokens=self._room_for_prompt(task.max_new_tokens),
-            temperature=task.temperature,
-            top_k=task.top_k,
-            top_p=task.top_p,
             add_special_tokens=self.add_bos_token,
             think_end_token=self.think_end_token,
-            generate_arguments=task.generate_arguments,
         )
+        self._record.note_settings(recorded(settings))
+        if isinstance(self.strategy, Selected):
+            known = self._record.chat_template, self._record.prompt_form
+            self.strategy.warn_of_differences(task_name, *known, recorded(settings))
+        return settings
 
     def _room_for_prompt(self, max_new_tokens: int) -> int:
         room = self.max_length - max_new_tokens

@@ -60,7 +60,7 @@ def read_settings(gen_kwargs: dict, strategy: Strategy, default_max_new_tokens: 
 
 def recorded(settings: TaskSettings) -> dict:
     """Return what the results record."""
-    record = {"max_new_tokens": settings.max_new_tokens, "until": settings.until, **settings.generate_arguments}
+    record = {"max_new_tokens": settings.max_new_tokens, "until": list(settings.until), **settings.generate_arguments}
     if settings.temperature == 0:
         return {"greedy": True, **record}
     sampling = {key: getattr(settings, key) for key in ("temperature", "top_k", "top_p")}

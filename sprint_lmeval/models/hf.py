@@ -170,7 +170,7 @@ class HFPrunedBestOfN(BestOfN, LazyWeights):
         return super().loglikelihood_rolling(requests, *args, **kwargs)
 
     def _model_call(self, inps: torch.Tensor, *args, **kwargs) -> torch.Tensor:
-        possible = self.strategy.possible() if hasattr(self, "strategy") else []
+        possible = self.strategy.possible()
         if len(possible) != 1:
             return super()._model_call(inps, *args, **kwargs)
         with prune_heads(self.model, possible * len(inps), self.layout):

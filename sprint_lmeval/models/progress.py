@@ -1,0 +1,89 @@
+"""How far a run is: a bar in a terminal, elsewhere a line every half minute."""
+
+from __future__ import annotations
+
+import sys
+import threading
+
+from tqdm import tqdm
+
+EVERY_S = 0.5  # a bar is drawn anew
+LINES_EVERY_S = 30.0  # and where there is no terminal, written as a line
+TOLD_FROM = 0.1  # share of the answers to generate from which on the time left can be told
+
+
+class Progress(tqdm):
+    """Answers that are there, of all that were asked for, and new tokens per second.
+
+    Rate and time left are those of generation: answers that a store had count in neither. What is read before the first
+    token is in the time. It draws itself while no answer ends, from a thread of its own.
+
+    Args:
+        total: answers asked for.
+        reused: answers that were there before.
+        hidden: whether nothing is drawn.
+    """
+
+    monitor_interval = 0  # no thread of tqdm's beside ours
+
+    def __init__(self, total: int, reused: int, hidden: bool) -> None:
+        self.tokens, self._ended = 0, threading.Event()
+        terminal = sys.stderr.isatty()
+        self._pause_s = EVERY_S if terminal else LINES_EVERY_S
+        shape = "|{bar}| " if terminal else ""
+        super().__init__(
+            total=total,
+            initial=reused,
+            disable=hidden,
+            desc="pruned responses",
+            file=None if terminal else _Lines(),
+            bar_format=f"{{desc}}: {{percentage:3.0f}}%{shape} {{n_fmt}}/{{total_fmt}} answers [{{elapsed}}{{told}}]",
+            miniters=sys.maxsize,  # an answer draws nothing
+        )
+        if not hidden:
+            threading.Thread(target=self._draw, daemon=True).start()
+
+    def add(self, answers: int, tokens: int) -> None:
+        """Count a finished row: the answers that it stands for, and its new tokens."""
+        self.tokens += tokens
+        self.update(answers)
+
+    def _draw(self) -> None:
+        while not self._ended.wait(self._pause_s):
+            self.refresh()
+
+    def close(self) -> None:
+        self._ended.set()
+        super().close()
+
+    @property
+    def format_dict(self) -> dict:
+        shown = super().format_dict
+        return {**shown, "told": told(shown["n"] - self.initial, shown["total"] - self.initial, shown, self.tokens)}
+
+
+def told(new: int, asked: int, shown: dict, tokens: int) -> str:
+    """Return speed and, once it can be told, the time left.
+
+    Args:
+        new: answers generated so far.
+        asked: answers to generate.
+        shown: what tqdm knows: `elapsed` seconds.
+        tokens: new tokens so far.
+    """
+    seconds = shown["elapsed"]
+    parts = [f", {tokens / seconds:,.0f} tokens/s"] if tokens and seconds else []
+    if 0 < asked * TOLD_FROM <= new < asked:
+        parts.append(f", {tqdm.format_interval(seconds * (asked - new) / new)} left")
+    return "".join(parts)
+
+
+class _Lines:
+    """A stream on which each state of a bar becomes a line."""
+
+    def write(self, text: str) -> None:
+        if text := text.strip("\r\n "):
+            sys.stderr.write(f"{text}\n")
+
+    def flush(self) -> None:
+        sys.stderr.flush()
