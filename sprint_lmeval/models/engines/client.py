@@ -16,9 +16,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from http.client import HTTPException
-from itertools import islice
-from queue import SimpleQueue
-from threading import Thread
+from multiprocessing.pool import ThreadPool
 from typing import TypeVar
 
 import requests
@@ -40,7 +38,7 @@ Key = TypeVar("Key")
 
 
 class Away(Exception):
-    """Nothing answers, for now."""
+    """Nothing answers for now; its text says what happened instead."""
 
 
 @dataclass
@@ -138,55 +136,30 @@ class Server:
     def completions(self, payloads: Iterable[tuple[Key, dict]], at_once: int) -> Iterator[tuple[Key, dict]]:
         """Keep so many payloads in flight and yield each one's key and choice as it is finished.
 
-        Whatever ends this, nothing waits for the requests in flight: their threads are daemons, since one of a server
-        that hangs would keep the program for as long as `timeout_s`.
+        Whatever ends this, nothing waits for the requests in flight: the threads of this pool are daemons (those of
+        `concurrent.futures` are not), since a server that hangs would keep the program for as long as `timeout_s`.
         """
-        payloads, threads, running = iter(payloads), 0, 0
-        waiting, finished = SimpleQueue(), SimpleQueue()
-        try:
-            while True:
-                for item in islice(payloads, at_once - running):
-                    waiting.put(item)
-                    running += 1
-                while threads < running:
-                    Thread(target=self._work, args=(waiting, finished), name="sprint", daemon=True).start()
-                    threads += 1
-                if not running:
-                    return
-                key, choice, error = finished.get()
-                running -= 1
-                if error is not None:
-                    raise error
-                yield key, choice
-        finally:
-            self._stop.set()  # threads that wait for the server give up
-            self._stop = threading.Event()
-            for _ in range(threads):
-                waiting.put(None)
-
-    def _work(self, waiting: SimpleQueue, finished: SimpleQueue) -> None:
-        for key, payload in iter(waiting.get, None):
+        with ThreadPool(at_once) as pool:
             try:
-                finished.put((key, self.complete(payload), None))
-            except BaseException as error:  # raised where the answers are read
-                finished.put((key, None, error))
+                yield from pool.imap_unordered(lambda item: (item[0], self.complete(item[1])), payloads)
+            finally:
+                self._stop.set()  # threads that wait for the server give up
+                self._stop = threading.Event()
 
     def _waiting(self, call: Callable[[], tuple[int, dict]]) -> tuple[int, dict]:
+        """Repeat a call while nothing answers, for at most `wait_s` from the first failure on."""
         stop, deadline, pause = self._stop, None, PAUSE_S[0]
         while True:
             try:
-                status, reply = call()
-                if status not in (*AWAY, *BUSY):
-                    return status, reply
-                cause = f"it answers {status}"
+                return call()
             except Away as error:
-                cause = str(error)
+                said = str(error)
             if deadline is None:
                 deadline = time.monotonic() + self.wait_s
-                log.warning("the server at %s is away (%s), waiting", self.url, cause)
+                log.warning("the server at %s is away (%s), waiting", self.url, said)
             if time.monotonic() > deadline or stop.is_set():
                 raise InputError(
-                    f"the server at {self.url} is away for {self.wait_s:.0f} s ({cause}): start it again and repeat "
+                    f"the server at {self.url} is away for {self.wait_s:.0f} s ({said}): start it again and repeat "
                     "the command; with store= it goes on where it was"
                 )
             stop.wait(pause)
@@ -208,6 +181,8 @@ class Server:
             raise Away(_cause(error)) from None
         if len(content) > MAX_BYTES:
             raise InputError(f"{url} answered with more than {MAX_BYTES:,} bytes: that is no completion")
+        if status in AWAY or status in BUSY:
+            raise Away(f"it answers {status}")
         return status, _parsed(content)
 
     def _session(self) -> requests.Session:
@@ -249,7 +224,7 @@ def _message(reply: dict) -> str:
 
 
 def _cause(error: Exception) -> str:
-    text = cause(error)
+    text = cause(error, 2000)
     for known in ("Connection refused", "Read timed out", "Name or service not known", "Connection reset"):
         if known.lower() in text.lower():
             return known

@@ -72,8 +72,8 @@ def harness_class() -> type:
 
         assert current_platform.device_type  # looked up now, by the package's real name
     except Exception as error:  # foreign code: a missing library, or one built for another torch
-        cause = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
-        raise InputError(NO_VLLM.format(said=cause(error, 300))) from error
+        said = f"{type(error).__name__}: {cause(error)}"
+        raise InputError(NO_VLLM.format(said=said)) from error
     real = importlib.metadata.version
 
     def version(name: str) -> str:
