@@ -6,11 +6,11 @@ Greedy strategies take no sampling settings and `sample` needs a temperature: co
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 from lm_eval.models.utils import normalize_gen_kwargs
 
 from sprint_lmeval.errors import InputError
+from sprint_lmeval.generation.rows import Settings
 from sprint_lmeval.strategies.strategy import Sampled, Strategy
 
 # Arguments of transformers' `generate` that mean the same for a row in a batch as for the row alone.
@@ -19,20 +19,8 @@ ALLOWED = ("repetition_penalty", "no_repeat_ngram_size", "min_new_tokens", "bad_
 TOKEN_LIMITS = ("max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens")  # the harness's names for one
 
 
-@dataclass(frozen=True)
-class TaskSettings:
-    """What a task asks for, in the words of generation.py; temperature 0 is greedy."""
-
-    max_new_tokens: int
-    until: list[str]
-    temperature: float
-    top_k: int
-    top_p: float
-    generate_arguments: dict
-
-
-def read_settings(gen_kwargs: dict, strategy: Strategy, default_max_new_tokens: int) -> TaskSettings:
-    """Return the settings of one task.
+def read_settings(gen_kwargs: dict, strategy: Strategy, default_max_new_tokens: int) -> Settings:
+    """Return the settings of one task, its stop strings as a list; what the model decides is left at its default.
 
     Raises:
         InputError: on several beams or sequences, sampling with a greedy strategy, `sample` without temperature, values
@@ -55,10 +43,17 @@ def read_settings(gen_kwargs: dict, strategy: Strategy, default_max_new_tokens: 
     for key in ("do_sample", "temperature"):
         given.pop(key, None)  # what normalising added
     _refuse_unknown(given)
-    return TaskSettings(max_new_tokens, _texts(until), temperature, top_k, top_p, given)
+    return Settings(
+        max_new_tokens,
+        until=_texts(until),
+        temperature=temperature,
+        top_k=top_k,
+        top_p=top_p,
+        generate_arguments=given,
+    )
 
 
-def recorded(settings: TaskSettings) -> dict:
+def recorded(settings: Settings) -> dict:
     """Return what the results record."""
     record = {"max_new_tokens": settings.max_new_tokens, "until": list(settings.until), **settings.generate_arguments}
     if settings.temperature == 0:
