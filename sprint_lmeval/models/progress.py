@@ -59,23 +59,22 @@ class Progress(tqdm):
     @property
     def format_dict(self) -> dict:
         shown = super().format_dict
-        return {**shown, "told": told(shown["n"] - self.initial, shown["total"] - self.initial, shown, self.tokens)}
+        new, asked = self.n - self.initial, self.total - self.initial
+        return {**shown, "told": told(new, asked, shown["elapsed"], self.tokens)}
 
 
-def told(new: int, asked: int, shown: dict, tokens: int) -> str:
-    """Return speed and, once it can be told, the time left.
+def told(new: int, asked: int, seconds: float, tokens: int) -> str:
+    """Return the rate, and the time left once it can be told.
 
     Args:
-        new: answers generated so far.
-        asked: answers to generate.
-        shown: what tqdm knows: `elapsed` seconds.
+        new: answers generated so far, of those `asked` to be generated.
+        seconds: since the first of them was begun.
         tokens: new tokens so far.
     """
-    seconds = shown["elapsed"]
-    parts = [f", {tokens / seconds:,.0f} tokens/s"] if tokens and seconds else []
+    said = f", {tokens / seconds:,.0f} tokens/s" if tokens and seconds else ""
     if 0 < asked * TOLD_FROM <= new < asked:
-        parts.append(f", {tqdm.format_interval(seconds * (asked - new) / new)} left")
-    return "".join(parts)
+        said += f", {tqdm.format_interval(seconds * (asked - new) / new)} left"
+    return said
 
 
 class _Lines:

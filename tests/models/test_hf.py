@@ -10,6 +10,7 @@ from lm_eval.models.huggingface import HFLM
 from transformers import MambaConfig, T5Config
 
 from sprint_lmeval.errors import InputError
+from sprint_lmeval.generation import rows as rows_module
 from sprint_lmeval.models.hf import HFPrunedBestOfN
 from sprint_lmeval.tiny import MODEL_FOLDER
 from sprint_lmeval.tiny.problems import problems
@@ -184,6 +185,37 @@ def test_settings_that_do_not_fit_are_refused(fixed, settings, words):
 def test_sampling_settings_out_of_range_are_refused(settings, words):
     with pytest.raises(InputError, match=words):
         model(strategy="sample").generate_until(requests(2, 1, temperature=0.6, **settings))
+
+
+@pytest.mark.parametrize("wrong", [{"max_gen_toks": 100_000}, {"temperature": 0.5}, {"num_beams": 2}, {"foo": 1}])
+def test_every_task_is_checked_before_the_first_row(fixed, monkeypatch, wrong):
+    """The third of three tasks was refused after the rows of two were generated."""
+    monkeypatch.setattr(fixed, "_generate", lambda *_: pytest.fail("rows were generated"))
+    for asked in (requests(2, questions=1, **wrong), requests(9)):
+        with pytest.raises(InputError):
+            fixed.generate_until([*requests(2), *requests(2, max_gen_toks=40), *asked])
+
+
+def test_a_row_that_cannot_be_decoded_is_named(monkeypatch):
+    """By question and candidate; what its neighbours wrote is there."""
+    lm = model(head_masks="base:L1H2:L3H4:L0H0+L2H7")
+    texts = [str(r) for r in lm.generate_until(requests(4))]
+    place = next(i for i in range(7, 3, -1) if texts.count(texts[i]) == 1)
+    read = rows_module.postprocess_generated_text
+
+    def raising(text, *arguments):
+        if (text := read(text, *arguments)) == texts[place]:
+            raise KeyError("no such piece")
+        return text
+
+    monkeypatch.setattr(rows_module, "postprocess_generated_text", raising)
+    with pytest.raises(KeyError, match="no such piece") as caught:
+        lm.generate_until(requests(4))
+    (note,) = caught.value.__notes__
+    candidate = ["base", "L1H2", "L3H4", "L0H0+L2H7"][place - 4]
+    assert problems("test")[1].question[:60] in note and f"with candidate {candidate};" in note
+    assert "none of 12 answers is kept: with store=FILE" in note
+    assert [str(r) for r in lm._responses[:4]] == texts[:4]
 
 
 def test_prompts_that_are_cut_are_told_and_counted(harness_log):

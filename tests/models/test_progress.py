@@ -1,0 +1,81 @@
+"""What a bar says, and when."""
+
+import io
+import time
+
+import pytest
+
+from sprint_lmeval.models import progress
+from sprint_lmeval.models.progress import Progress, told
+
+
+@pytest.mark.parametrize(
+    ("new", "asked", "seconds", "tokens", "said"),
+    [
+        (0, 232, 0.0, 0, ""),
+        (0, 232, 420.0, 0, ""),
+        (0, 232, 60.0, 2460, ", 41 tokens/s"),
+        (23, 232, 60.0, 2460, ", 41 tokens/s"),  # 9.9 %
+        (24, 240, 60.0, 2460, ", 41 tokens/s, 09:00 left"),
+        (120, 240, 1800.0, 3_600_000, ", 2,000 tokens/s, 30:00 left"),
+        (240, 240, 60.0, 2460, ", 41 tokens/s"),
+        (0, 0, 1.0, 0, ""),
+    ],
+)
+def test_time_left_is_told_from_a_tenth_on(new, asked, seconds, tokens, said):
+    assert told(new, asked, seconds, tokens) == said
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture
+def lines(monkeypatch):
+    stream = io.StringIO()
+    monkeypatch.setattr("sys.stderr", stream)
+    return stream
+
+
+def test_without_a_terminal_there_are_lines(lines, monkeypatch):
+    monkeypatch.setattr(progress, "LINES_EVERY_S", 0.05)
+    with Progress(200, 100, hidden=False) as bar:
+        time.sleep(0.3)  # no answer ends, and lines come all the same
+        for _ in range(100):
+            bar.add(1, 5)
+    written = lines.getvalue()
+    assert "\r" not in written
+    first, *middle, last = written.splitlines()
+    assert first.startswith("pruned responses:  50% 100/200 answers [00:00")
+    assert last.startswith("pruned responses: 100% 200/200 answers [00:0") and "tokens/s" in last
+    assert len(middle) >= 3 and all("left" not in line for line in middle)
+
+
+def test_answers_draw_nothing_between_two_lines(lines):
+    with Progress(1000, 0, hidden=False) as bar:
+        for _ in range(1000):
+            bar.add(1, 5)
+    assert len(lines.getvalue().splitlines()) == 2
+
+
+def test_in_a_terminal_there_is_a_bar(monkeypatch):
+    stream = Terminal()
+    monkeypatch.setattr("sys.stderr", stream)
+    with Progress(10, 0, hidden=False) as bar:
+        bar.add(10, 50)
+    assert stream.getvalue().count("\r") >= 2 and "100%|█" in stream.getvalue()
+
+
+def test_hidden(lines):
+    with Progress(10, 0, hidden=True) as bar:
+        bar.add(10, 50)
+    assert lines.getvalue() == ""
+
+
+def test_reused_answers_are_not_in_the_rate(lines):
+    with Progress(1000, 900, hidden=False) as bar:
+        bar.add(5, 50)
+        assert "left" not in bar.format_dict["told"], "5 of the 100 that are generated"
+        bar.add(5, 50)
+        assert "left" in bar.format_dict["told"]
