@@ -39,7 +39,7 @@ ALLOWED = {  # package -> the packages that it may import, from the ground up
 INSIDE = {  # nested package -> modules of the package around it that it may not import
     "generation.fast": "decode fallback",
     "selection.methods": "selector folder card encoder training training_matrix",
-    "models.engines": "hf hf_lazy hf_arguments",
+    "models.engines": "hf hf_lazy",
     "report.page": "write readme",
 }
 WITHOUT_TORCH = """

@@ -12,9 +12,11 @@ import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from jinja2 import TemplateError
 from lm_eval.models.utils import handle_stop_sequences
+from transformers import PreTrainedModel
 
 from sprint_lmeval.candidates import BASE, Candidate
 from sprint_lmeval.errors import InputError, when_interrupted
@@ -25,6 +27,7 @@ from sprint_lmeval.models.progress import Progress
 from sprint_lmeval.models.requests import ResponseText, positions_of, question_of
 from sprint_lmeval.models.run_record import RunRecord
 from sprint_lmeval.pruning.heads import HeadLayout
+from sprint_lmeval.store.database import Store
 from sprint_lmeval.store.judgements import KeptJudgements
 from sprint_lmeval.store.responses import StoredRows
 from sprint_lmeval.strategies.selected import Selected
@@ -48,15 +51,21 @@ class BestOfN:
         strategy: which candidates answer a question.
         layout: the model's heads.
         stored: where responses are kept, or None.
+        self_test: what was seen of pruning on the model itself, or None where that was not looked at.
     """
 
     strategy: Strategy
     layout: HeadLayout
     stored: StoredRows | None = None
+    self_test: object = None
     _judgements: KeptJudgements | None = None
-    _record: RunRecord
     _responses: Sequence[ResponseText | None] = ()  # of the last requests, in their order
     _fingerprint: Callable[[], str]  # of the model's weights, asked for when it is needed
+    _altered: dict  # what makes the model another one than its fingerprint says
+
+    @cached_property
+    def _record(self) -> RunRecord:
+        return RunRecord()
 
     def _generate(self, rows: list[Row], settings: Settings) -> Iterator[tuple[Row, Response]]:
         """Decode distinct rows and yield each with its response as it is finished."""
@@ -240,11 +249,26 @@ class BestOfN:
         if said.strip() != "x":
             log.warning("the model has a chat template and this run does not use it: consider --apply_chat_template")
 
-    def _warn_of_spread(self) -> None:
+    def _log_strategy(self, effect: str, of_checkpoint: dict) -> None:
+        """Log what runs; `of_checkpoint` holds generation settings that have an `effect` worth a warning."""
         if self.strategy.name == "spread":
             log.warning("no head_masks given: strategy `spread`, an unlearned order of heads; this is not SPRINT")
+        if of_checkpoint:
+            log.warning("the checkpoint's generation_config %s: %s", effect, of_checkpoint)
+        what = self.strategy.described(), self.layout.architecture, self.self_test
+        log.info("strategy %s on %s, self-test %s", *what)
 
-    # ---- what the results record ----
+    # ---- what the store and the results hold ----
+
+    def _keep_in(self, store: Store, facts: dict) -> None:
+        """Keep responses and verdicts in a store, under facts that decide a response's text."""
+        self.stored, self._judgements = StoredRows(store, facts), KeptJudgements(store)
+
+    def _described(self, model: PreTrainedModel) -> dict:
+        """Return what the results hold under `sprint`; of `model` configuration and generation settings are read."""
+        sprint = self._record.described(self.strategy, self.layout, self.self_test, model)
+        sprint |= {"fingerprint": self._known_fingerprint(), "altered": self._altered}
+        return sprint | ({"store": self.stored.described()} if self.stored else {})
 
     def _known_fingerprint(self) -> str | None:
         try:

@@ -17,21 +17,19 @@ import torch
 
 from sprint_lmeval.checkpoints.fingerprint import model_fingerprint
 from sprint_lmeval.checkpoints.pretrained import default_device, resolve_pretrained
-from sprint_lmeval.errors import InputError, show_one_sentence
+from sprint_lmeval.errors import InputError, cause, show_one_sentence
 from sprint_lmeval.generation.decode import MOST_ROWS, Account, Response, Row, Settings, generate
 from sprint_lmeval.generation.fast.supported import why_not_fast
 from sprint_lmeval.models.best_of_n import BestOfN
-from sprint_lmeval.models.checks import check_before_loading, check_selector, check_strategy, passed_self_test
+from sprint_lmeval.models.checks import check_before_loading, check_hf_arguments, check_selector, check_strategy
 from sprint_lmeval.models.generation_settings import altered_decoding
-from sprint_lmeval.models.hf_arguments import check_arguments
 from sprint_lmeval.models.hf_lazy import LazyWeights
-from sprint_lmeval.models.run_record import RunRecord
 from sprint_lmeval.names import PAPER_MODEL
+from sprint_lmeval.pruning.heads import SUPPORTED
 from sprint_lmeval.pruning.hooks import head_layout, prune_heads
+from sprint_lmeval.pruning.self_test import SelfTest, self_test
 from sprint_lmeval.store.database import Store
-from sprint_lmeval.store.judgements import KeptJudgements
 from sprint_lmeval.store.keys import altered_facts, model_facts
-from sprint_lmeval.store.responses import StoredRows
 from sprint_lmeval.strategies.build import StrategyArguments, build_strategy
 from sprint_lmeval.strategies.selected import SelectorChoice
 
@@ -61,23 +59,13 @@ class HFPrunedBestOfN(BestOfN, LazyWeights):
     def __init__(
         self,
         pretrained: str | torch.nn.Module = PAPER_MODEL,
-        head_masks: str | list | None = None,
-        strategy: str | None = None,
-        pool: str | list | None = None,
-        strategy_seed: int = 0,
-        selector: str | None = None,
-        selector_encoder: str | None = None,
-        selector_check: bool = True,
         store: str | os.PathLike | None = None,
         **kwargs,
     ) -> None:
         show_one_sentence()
-        check_arguments(kwargs)
+        build = build_strategy(StrategyArguments.taken_from(kwargs))
+        check_hf_arguments(kwargs)
         kwargs["trust_remote_code"] = bool(kwargs.get("trust_remote_code"))  # None: transformers would ask
-        chosen = StrategyArguments(
-            head_masks, strategy, pool, strategy_seed, selector, selector_encoder, selector_check
-        )
-        build = build_strategy(chosen)
         if isinstance(pretrained, str):
             pretrained = resolve_pretrained(pretrained)
             kwargs["device"] = default_device(kwargs.get("device"))
@@ -91,22 +79,21 @@ class HFPrunedBestOfN(BestOfN, LazyWeights):
         try:
             super().__init__(pretrained=pretrained, **kwargs)
         except OSError as error:  # transformers: a tokenizer, adapter or revision that is not there
-            raise InputError(f"the model could not be loaded: {' '.join(str(error).split())[:300]}") from error
+            raise InputError(f"the model could not be loaded: {cause(error, 300)}") from error
         self._take_global_rank()
         self.layout = head_layout(self.model)
         self.strategy = build([layer.heads for layer in self.layout.layers])
         if isinstance(build, SelectorChoice) and (kwargs.get("gguf_file") or not isinstance(pretrained, str)):
             check_selector(build, pretrained, kwargs, self.layout)
         check_strategy(self.layout, self.strategy)
-        self.self_test = passed_self_test(self.model, self.layout) if self.weights_loaded else None
-        self._record = RunRecord()
+        self.self_test = self._tested() if self.weights_loaded else None
         self._most_rows = kwargs.get("max_batch_size")
         self._fingerprint = partial(model_fingerprint, pretrained, **kwargs)
         self._altered = altered_facts(pretrained, kwargs)
         if stored is not None:
-            facts = model_facts(pretrained, kwargs, self.model, self.tokenizer, self.device.type)
-            self.stored, self._judgements = StoredRows(stored, facts), KeptJudgements(stored)
-        self._log_strategy()
+            self._keep_in(stored, model_facts(pretrained, kwargs, self.model, self.tokenizer, self.device.type))
+        altered = altered_decoding(self.model.generation_config.to_diff_dict())
+        self._log_strategy("changes greedy decoding, as in the hf model", altered)
 
     def load_weights(self) -> None:
         """Load the weights where they were left for later (store=), and test pruning on them."""
@@ -114,8 +101,15 @@ class HFPrunedBestOfN(BestOfN, LazyWeights):
             return
         super().load_weights()
         self.layout = head_layout(self.model)
-        self.self_test = passed_self_test(self.model, self.layout)
+        self.self_test = self._tested()
         log.info("self-test %s", self.self_test)
+
+    def _tested(self) -> SelfTest:
+        """Show on the model that pruning does what it says; InputError where it does not."""
+        try:
+            return self_test(self.model, self.layout)
+        except RuntimeError as error:
+            raise InputError(f"{error}; {SUPPORTED}") from error
 
     def _take_global_rank(self) -> None:
         """Rank and world size over all machines and devices, CPU included; the parent knows local GPUs only."""
@@ -125,14 +119,6 @@ class HFPrunedBestOfN(BestOfN, LazyWeights):
             self._device = accelerator.device
             if self.device.type == "cpu":
                 atexit.register(_leave_process_group)
-
-    def _log_strategy(self) -> None:
-        described = self.strategy.described()
-        self._warn_of_spread()
-        altered = altered_decoding(self.model.generation_config.to_diff_dict())
-        if altered:
-            log.warning("the checkpoint's generation_config changes greedy decoding, as in the hf model: %s", altered)
-        log.info("strategy %s on %s, self-test %s", described, self.layout.architecture, self.self_test)
 
     # ---- decoding ----
 
@@ -180,11 +166,7 @@ class HFPrunedBestOfN(BestOfN, LazyWeights):
 
     def get_model_info(self) -> dict:
         """Return the parent's facts and, under `sprint`, what is needed to rerun and to trust the numbers."""
-        sprint = self._record.described(self.strategy, self.layout, self.self_test, self.model)
-        sprint["fingerprint"] = self._known_fingerprint()
-        sprint["altered"] = self._altered
-        if self.stored:
-            sprint["store"] = self.stored.described()
+        sprint = self._described(self.model)
         info = super().get_model_info() if isinstance(self.pretrained, str) else {}
         return {**info, "sprint": sprint}
 

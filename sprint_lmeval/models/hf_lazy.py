@@ -14,7 +14,7 @@ from lm_eval.models.huggingface import HFLM
 from lm_eval.models.utils_hf import get_dtype
 from transformers import GenerationConfig, PreTrainedModel
 
-from sprint_lmeval.errors import InputError
+from sprint_lmeval.errors import InputError, cause
 from sprint_lmeval.store.keys import loaded_facts
 
 log = logging.getLogger(f"lm_eval.{__name__}")
@@ -47,7 +47,7 @@ class LazyWeights(HFLM):
         try:
             super()._create_model(**self._waiting)
         except OSError as error:
-            raise InputError(f"the model could not be loaded: {' '.join(str(error).split())[:300]}") from error
+            raise InputError(f"the model could not be loaded: {cause(error, 300)}") from error
         self._waiting = None
         self.model.eval()
         self.model.tie_weights()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from sprint_lmeval.candidates import BASE, Candidate, parse_candidates
 from sprint_lmeval.errors import InputError
@@ -35,6 +35,11 @@ class StrategyArguments:
     selector: str | None = None
     selector_encoder: str | None = None
     selector_check: bool = True
+
+    @classmethod
+    def taken_from(cls, arguments: dict) -> StrategyArguments:
+        """Take them out of a model's arguments, which keep the others."""
+        return cls(**{field.name: arguments.pop(field.name) for field in fields(cls) if field.name in arguments})
 
 
 def build_strategy(given: StrategyArguments) -> Callable[[Sequence[int]], Strategy]:

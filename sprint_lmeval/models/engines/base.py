@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import logging
 from functools import partial
 
 from sprint_lmeval.adapters.engine_check import AdapterTest
 from sprint_lmeval.candidates import BASE, Candidate
 from sprint_lmeval.checkpoints.fingerprint import model_fingerprint
 from sprint_lmeval.checkpoints.pretrained import config_heads
+from sprint_lmeval.generation.rows import Settings
 from sprint_lmeval.models.best_of_n import BestOfN
 from sprint_lmeval.models.checks import check_before_loading
-from sprint_lmeval.models.engines.engine_requests import Checkpoint
-from sprint_lmeval.models.run_record import RunRecord
+from sprint_lmeval.models.engines.engine_requests import Checkpoint, EngineRows
 from sprint_lmeval.store.keys import altered_facts
 from sprint_lmeval.strategies.build import StrategyArguments, build_strategy
 
-log = logging.getLogger(f"lm_eval.{__name__}")
+UNTOLD = "asks for what the engine is not told"
 
 
 class EngineModel(BestOfN):
@@ -41,7 +40,6 @@ class EngineModel(BestOfN):
         check_before_loading(pretrained, build, of_model)
         self.layout = config_heads(pretrained, **of_model)
         self.strategy = build([layer.heads for layer in self.layout.layers])
-        self._record = RunRecord()
         self._fingerprint = partial(model_fingerprint, pretrained, **of_model)
         self._altered = altered_facts(pretrained, of_model)
 
@@ -50,20 +48,18 @@ class EngineModel(BestOfN):
         return [candidate for candidate in self.strategy.possible() if candidate != BASE]
 
     def load_weights(self) -> None:
-        """Let the engine have them; here it has."""
+        """No-op: the engine loaded its weights when it was built."""
 
-    def _log_strategy(self) -> None:
-        self._warn_of_spread()
-        ignored = self._checkpoint.not_applied()
-        if ignored:
-            log.warning("the checkpoint's generation_config asks for what the engine is not told: %s", ignored)
-        log.info("strategy %s on %s: %s", self.strategy.described(), self.layout.architecture, self.self_test)
+    def _settings(self, gen_kwargs: dict, task_name: str | None = None) -> Settings:
+        settings = super()._settings(gen_kwargs, task_name)
+        self._requests_for(settings)  # raises for what an engine does not take, before the first row
+        return settings
 
-    def _described(self, engine: dict, versions: dict) -> dict:
-        """Return what the results hold under `sprint`."""
-        sprint = self._record.described(self.strategy, self.layout, self.self_test, self._checkpoint)
+    def _requests_for(self, settings: Settings) -> EngineRows:
+        return EngineRows(self.tokenizer, self._checkpoint, settings)
+
+    def _described_with(self, engine: dict, versions: dict) -> dict:
+        """Return what the results hold under `sprint`, the engine included."""
+        sprint = self._described(self._checkpoint)
         sprint["versions"] |= versions
-        sprint |= {"fingerprint": self._known_fingerprint(), "altered": self._altered, "engine": engine}
-        if self.stored:
-            sprint["store"] = self.stored.described()
-        return sprint
+        return {**sprint, "engine": engine}

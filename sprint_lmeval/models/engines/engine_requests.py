@@ -106,14 +106,15 @@ class EngineRows:
         """
         encoded = {prompt: encode(self.tokenizer, prompt, self.settings) for prompt in {row.prompt for row in rows}}
         room = self.settings.max_prompt_tokens or max(map(len, encoded.values()), default=0)
+        tokens = {prompt: ids[-room:] for prompt, ids in encoded.items()}  # one list for all rows of a prompt
         order = {candidate: place for place, candidate in enumerate(dict.fromkeys(row.candidate for row in rows))}
         for row in sorted(rows, key=lambda row: (order[row.candidate], encoded[row.prompt], row.sample)):
-            ids = encoded[row.prompt]
             drawn = row.seed is not None
             own = {"temperature": self.settings.temperature if drawn else 0.0, "seed": row.seed}
             if not drawn:
                 own |= {"top_p": 1.0, "top_k": 0}
-            yield Request(row, ids[-room:], {**self.parameters, **own}, max(0, len(ids) - room))
+            cut = max(0, len(encoded[row.prompt]) - room)
+            yield Request(row, tokens[row.prompt], {**self.parameters, **own}, cut)
 
     def response(self, request: Request, tokens: Sequence[int], stop_reason: object) -> Response:
         """Return the response that an engine's new tokens stand for.

@@ -7,6 +7,7 @@ vLLM. Prompts go as token ids and token ids come back, so that texts are cut and
 
 from __future__ import annotations
 
+import inspect
 import logging
 import os
 from collections.abc import Iterator
@@ -20,15 +21,14 @@ from sprint_lmeval.checkpoints.fingerprint import model_fingerprint
 from sprint_lmeval.checkpoints.pretrained import fetch_config, resolve_pretrained
 from sprint_lmeval.errors import InputError, show_one_sentence
 from sprint_lmeval.generation.decode import Response, Row, Settings
-from sprint_lmeval.models.engines.base import EngineModel
+from sprint_lmeval.models.checks import refuse_unknown
+from sprint_lmeval.models.engines.base import UNTOLD, EngineModel
 from sprint_lmeval.models.engines.client import Server, normalised_url
-from sprint_lmeval.models.engines.engine_requests import Checkpoint, EngineRows, Request
+from sprint_lmeval.models.engines.engine_requests import Checkpoint, Request
 from sprint_lmeval.models.engines.tokenizer_model import TokenizerModel
-from sprint_lmeval.names import PAPER_MODEL
+from sprint_lmeval.names import MODEL_ARGUMENTS, PAPER_MODEL
 from sprint_lmeval.store.database import Store
-from sprint_lmeval.store.judgements import KeptJudgements
 from sprint_lmeval.store.keys import model_facts
-from sprint_lmeval.store.responses import StoredRows
 from sprint_lmeval.strategies.build import StrategyArguments
 
 log = logging.getLogger(f"lm_eval.{__name__}")
@@ -62,13 +62,6 @@ class ServerPrunedBestOfN(EngineModel, TokenizerModel):
         self,
         pretrained: str = PAPER_MODEL,
         base_url: str | None = None,
-        head_masks: str | list | None = None,
-        strategy: str | None = None,
-        pool: str | list | None = None,
-        strategy_seed: int = 0,
-        selector: str | None = None,
-        selector_encoder: str | None = None,
-        selector_check: bool = True,
         store: str | os.PathLike | None = None,
         adapters: str | None = None,
         num_concurrent: int = 64,
@@ -87,11 +80,15 @@ class ServerPrunedBestOfN(EngineModel, TokenizerModel):
         batch_size: int | str = 1,
         max_batch_size: int | None = None,
         device: str | None = None,
+        **strategy: object,
     ) -> None:
         from transformers import AutoTokenizer
 
         show_one_sentence()
         super().__init__()
+        chosen = StrategyArguments.taken_from(strategy)
+        own = [name for name in inspect.signature(type(self).__init__).parameters if name not in ("self", "strategy")]
+        refuse_unknown(strategy, own, [*MODEL_ARGUMENTS, *own], "nothing else")
         if batch_size not in (1, "1", "auto") or max_batch_size is not None:
             raise InputError("batch_size given, the server chooses its batches: give num_concurrent= instead")
         _check_number("num_concurrent", num_concurrent)
@@ -101,9 +98,6 @@ class ServerPrunedBestOfN(EngineModel, TokenizerModel):
         url = normalised_url(base_url)
         self.pretrained = resolve_pretrained(pretrained)
         of_model = {"trust_remote_code": bool(trust_remote_code), **({"revision": revision} if revision else {})}
-        chosen = StrategyArguments(
-            head_masks, strategy, pool, strategy_seed, selector, selector_encoder, selector_check
-        )
         self._prepare(self.pretrained, chosen, of_model)
         self.tokenizer = AutoTokenizer.from_pretrained(tokenizer or self.pretrained, **of_model)
         self._checkpoint = Checkpoint.of(self.pretrained, fetch_config(self.pretrained, **of_model), **of_model)
@@ -117,8 +111,8 @@ class ServerPrunedBestOfN(EngineModel, TokenizerModel):
         if self._pruned():
             self.self_test = adapter_test(self._scores, self._pruned(), len(self.tokenizer))
         if kept is not None:
-            self.stored, self._judgements = StoredRows(kept, self._facts(of_model)), KeptJudgements(kept)
-        self._log_strategy()
+            self._keep_in(kept, self._facts(of_model))
+        self._log_strategy(UNTOLD, self._checkpoint.not_applied())
 
     def _adapter_cache(self, folder: str | None, of_model: dict) -> AdapterCache | None:
         if folder is None:
@@ -162,8 +156,8 @@ class ServerPrunedBestOfN(EngineModel, TokenizerModel):
     # ---- decoding ----
 
     def _generate(self, rows: list[Row], settings: Settings) -> Iterator[tuple[Row, Response]]:
-        kind = EngineRows(self.tokenizer, self._checkpoint, settings)
-        asked = ((request, self._payload(request)) for request in kind.requests(rows))
+        kind = self._requests_for(settings)
+        asked = ((request, self._payload(request)) for request in list(kind.requests(rows)))
         for request, choice in self._server.completions(asked, self.num_concurrent):
             yield request.row, kind.response(request, self._tokens(request, choice), choice.get("stop_reason"))
 
@@ -219,7 +213,7 @@ class ServerPrunedBestOfN(EngineModel, TokenizerModel):
         engine = {"name": ENGINE, "model": self._base, "num_concurrent": self.num_concurrent}
         pruned = len(self._pruned())
         engine["adapters"] = min(pruned, self._adapters.made) if self._adapters else pruned
-        sprint = self._described(engine, {ENGINE: self._version})
+        sprint = self._described_with(engine, {ENGINE: self._version})
         return {"model_dtype": self._dtype, "model_revision": self.revision, "sprint": sprint}
 
 

@@ -20,7 +20,7 @@ from sprint_lmeval.candidates import BASE, Candidate
 from sprint_lmeval.checkpoints.pretrained import resolve_pretrained
 from sprint_lmeval.errors import InputError, cause, show_one_sentence
 from sprint_lmeval.generation.decode import Response, Row, Settings
-from sprint_lmeval.models.engines.base import EngineModel
+from sprint_lmeval.models.engines.base import UNTOLD, EngineModel
 from sprint_lmeval.models.engines.engine_requests import FINISHED, Checkpoint, EngineRows, Request
 from sprint_lmeval.models.engines.vllm_arguments import (
     OwnTemplate,
@@ -34,9 +34,7 @@ from sprint_lmeval.models.engines.vllm_arguments import (
 from sprint_lmeval.models.engines.vllm_lazy import EngineLater, failures, starting_later
 from sprint_lmeval.names import PAPER_MODEL
 from sprint_lmeval.store.database import Store
-from sprint_lmeval.store.judgements import KeptJudgements
 from sprint_lmeval.store.keys import model_facts
-from sprint_lmeval.store.responses import StoredRows
 from sprint_lmeval.strategies.build import StrategyArguments
 
 show_one_sentence()  # before the imports below, whose failure is a user's mistake
@@ -68,26 +66,17 @@ class VLLMPrunedBestOfN(EngineModel, OwnTemplate, VLLM):
     def __init__(
         self,
         pretrained: str = PAPER_MODEL,
-        head_masks: str | list | None = None,
-        strategy: str | None = None,
-        pool: str | list | None = None,
-        strategy_seed: int = 0,
-        selector: str | None = None,
-        selector_encoder: str | None = None,
-        selector_check: bool = True,
         store: str | os.PathLike | None = None,
         adapters: str | None = None,
         **kwargs,
     ) -> None:
         show_one_sentence()
+        chosen = StrategyArguments.taken_from(kwargs)
         kwargs.pop("device", None)  # the harness's command line gives one; vLLM looks by itself
         check_arguments(kwargs, VLLM)
         pretrained = resolve_pretrained(pretrained)
         hub = hub_arguments(kwargs)
         of_model = {**telling(kwargs), **hub}
-        chosen = StrategyArguments(
-            head_masks, strategy, pool, strategy_seed, selector, selector_encoder, selector_check
-        )
         self._prepare(pretrained, chosen, of_model)
         self._adapters = self._adapter_cache(pretrained, hub, adapters, kwargs)
         if self.strategy.exchangeable and current_platform.is_cpu():
@@ -104,9 +93,8 @@ class VLLMPrunedBestOfN(EngineModel, OwnTemplate, VLLM):
         self._checkpoint = Checkpoint.of(pretrained, self._config, **hub)
         self.self_test = self._tested()
         if kept is not None:
-            facts = self._facts(pretrained, of_model, kwargs)
-            self.stored, self._judgements = StoredRows(kept, facts), KeptJudgements(kept)
-        self._log_strategy()
+            self._keep_in(kept, self._facts(pretrained, of_model))
+        self._log_strategy(UNTOLD, self._checkpoint.not_applied())
 
     def _adapter_cache(self, pretrained: str, hub: dict, folder: str | None, given: dict) -> AdapterCache | None:
         pruned = self._pruned()
@@ -146,7 +134,7 @@ class VLLMPrunedBestOfN(EngineModel, OwnTemplate, VLLM):
     # ---- decoding ----
 
     def _generate(self, rows: list[Row], settings: Settings) -> Iterator[tuple[Row, Response]]:
-        kind = EngineRows(self.tokenizer, self._checkpoint, settings)
+        kind = self._requests_for(settings)
         run = self._in_this_engine if self.data_parallel_size <= 1 else self._in_replicas
         for request, output in run(kind.requests(rows)):
             completion = output.outputs[0]
@@ -181,7 +169,7 @@ class VLLMPrunedBestOfN(EngineModel, OwnTemplate, VLLM):
                         yield running.pop(output.request_id)[0], output
         except EngineDeadError as error:
             raise InputError(
-                f"vLLM's engine ended ({' '.join(str(error).split())}): what it says above this line tells more; with "
+                f"vLLM's engine ended ({cause(error, 300)}): what it says above this line tells more; with "
                 "store= the same command goes on where it was"
             ) from error
         finally:
@@ -223,16 +211,15 @@ class VLLMPrunedBestOfN(EngineModel, OwnTemplate, VLLM):
         finally:
             self.lora_request = None
 
-    def _prompt(self, request: Request) -> tuple:
-        from vllm import SamplingParams, TokensPrompt
-        from vllm.sampling_params import RequestOutputKind
+    def _requests_for(self, settings: Settings) -> EngineRows:
+        kind = super()._requests_for(settings)
+        _sampling_parameters(kind.parameters)  # raises for values that vLLM refuses
+        return kind
 
-        try:
-            parameters = SamplingParams(**request.parameters, output_kind=RequestOutputKind.FINAL_ONLY)
-        except (TypeError, ValueError, VLLMError) as error:
-            said = cause(error, 300)
-            raise InputError(f"vLLM refuses the generation settings ({said}): change --gen_kwargs") from error
-        return TokensPrompt(prompt_token_ids=request.tokens), parameters
+    def _prompt(self, request: Request) -> tuple:
+        from vllm import TokensPrompt
+
+        return TokensPrompt(prompt_token_ids=request.tokens), _sampling_parameters(request.parameters)
 
     def _lora(self, candidate: Candidate):
         from vllm.lora.request import LoRARequest
@@ -264,7 +251,7 @@ class VLLMPrunedBestOfN(EngineModel, OwnTemplate, VLLM):
 
     # ---- what the results record ----
 
-    def _facts(self, pretrained: str, of_model: dict, given: dict) -> dict:
+    def _facts(self, pretrained: str, of_model: dict) -> dict:
         """Return what decides a text, for the store: as for hf-pruned-bon, and the engine."""
         import vllm
 
@@ -285,9 +272,20 @@ class VLLMPrunedBestOfN(EngineModel, OwnTemplate, VLLM):
         engine = {"name": ENGINE, "data_parallel_size": self.data_parallel_size}
         engine |= {name: self.model_args.get(name) for name in names}
         engine["adapters"] = self._adapters.made if self._adapters else 0
-        sprint = self._described(engine, {ENGINE: vllm.__version__})
+        sprint = self._described_with(engine, {ENGINE: vllm.__version__})
         revision = self.model_args.get("revision") or "main"
         return {"model_dtype": self._dtype(), "model_revision": revision, "sprint": sprint}
+
+
+def _sampling_parameters(given: dict):
+    from vllm import SamplingParams
+    from vllm.sampling_params import RequestOutputKind
+
+    try:
+        return SamplingParams(**given, output_kind=RequestOutputKind.FINAL_ONLY)
+    except (TypeError, ValueError, VLLMError) as error:
+        said = cause(error, 300)
+        raise InputError(f"vLLM refuses the generation settings ({said}): change --gen_kwargs") from error
 
 
 def _scoring():

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import importlib.metadata
 import inspect
 
 from sprint_lmeval.errors import InputError, cause
+from sprint_lmeval.models.checks import refuse_unknown
 from sprint_lmeval.models.engines.tokenizer_model import TokenizerModel
 from sprint_lmeval.names import MODEL_ARGUMENTS
 
@@ -97,11 +97,7 @@ def check_arguments(given: dict, harness: type) -> None:
     for name, value in given.items():
         if name in NOT_HERE and value and value != AS_HERE.get(name):
             raise InputError(f"{name}={value} given: {NOT_HERE[name]}")
-        if name not in known:
-            ours = (*MODEL_ARGUMENTS, "adapters")
-            likely = difflib.get_close_matches(name, [*ours, *known], n=1)
-            hint = f"did you mean {likely[0]}?" if likely else f"allowed are {', '.join(ours)} and vllm's arguments"
-            raise InputError(f"unknown model argument {name}={value}: {hint}")
+    refuse_unknown(given, known, (*MODEL_ARGUMENTS, "adapters"), "vllm's arguments")
 
 
 def telling(given: dict) -> dict:
