@@ -69,13 +69,18 @@ def end(sentence: str) -> None:
 # ---- where a command line owns the process ----
 
 
+def is_command_line() -> bool:
+    """Return whether this process runs the harness's command line or ours, and not somebody's own program."""
+    return _program().endswith(COMMAND_LINES)
+
+
 def show_one_sentence() -> None:
     """Where a command line owns the process, end it with one sentence for a mistake, a signal, and unsaved results.
 
     Inside a notebook, a server or a test, exceptions travel unchanged; `SPRINT_LMEVAL_TRACEBACK=1` keeps the traceback
     everywhere.
     """
-    if not _program().endswith(COMMAND_LINES):
+    if not is_command_line():
         return
     tracker = logging.getLogger(HARNESS_TRACKER)
     if not any(isinstance(f, _UnsavedResults) for f in tracker.filters):

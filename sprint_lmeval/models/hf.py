@@ -10,6 +10,7 @@ import atexit
 import logging
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 
@@ -17,7 +18,7 @@ import torch
 
 from sprint_lmeval.checkpoints.fingerprint import model_fingerprint
 from sprint_lmeval.checkpoints.pretrained import default_device, resolve_pretrained
-from sprint_lmeval.errors import InputError, cause, show_one_sentence
+from sprint_lmeval.errors import InputError, cause, is_command_line, show_one_sentence
 from sprint_lmeval.generation.decode import MOST_ROWS, Account, Response, Row, Settings, generate
 from sprint_lmeval.generation.fast.supported import why_not_fast
 from sprint_lmeval.models.best_of_n import BestOfN
@@ -34,6 +35,7 @@ from sprint_lmeval.strategies.build import StrategyArguments, build_strategy
 from sprint_lmeval.strategies.selected import SelectorChoice
 
 log = logging.getLogger(f"lm_eval.{__name__}")  # below the harness's, so that its --verbosity counts
+AUTO = "auto"
 
 
 class HFPrunedBestOfN(BestOfN, LazyWeights):
@@ -49,7 +51,7 @@ class HFPrunedBestOfN(BestOfN, LazyWeights):
         selector_encoder: folder of the selector's sentence encoder, where that is not the default one.
         selector_check: whether a selector of another model, and its own training questions, are refused.
         store: file in which responses are kept; those that are in it are not generated again.
-        kwargs: every argument of the harness's `hf` model.
+        kwargs: every argument of the harness's `hf` model; without batch_size generation takes what `auto` takes.
 
     Raises:
         InputError: on any argument that is unknown, contradictory or does not fit the model, where possible before
@@ -66,6 +68,8 @@ class HFPrunedBestOfN(BestOfN, LazyWeights):
         build = build_strategy(StrategyArguments.taken_from(kwargs))
         check_hf_arguments(kwargs)
         kwargs["trust_remote_code"] = bool(kwargs.get("trust_remote_code"))  # None: transformers would ask
+        self._size_given = kwargs.get("batch_size") is not None
+        kwargs["batch_size"] = kwargs["batch_size"] if self._size_given else AUTO
         if isinstance(pretrained, str):
             pretrained = resolve_pretrained(pretrained)
             kwargs["device"] = default_device(kwargs.get("device"))
@@ -94,6 +98,14 @@ class HFPrunedBestOfN(BestOfN, LazyWeights):
             self._keep_in(stored, model_facts(pretrained, kwargs, self.model, self.tokenizer, self.device.type))
         altered = altered_decoding(self.model.generation_config.to_diff_dict())
         self._log_strategy("changes greedy decoding, as in the hf model", altered)
+
+    @classmethod
+    def create_from_arg_obj(cls, arg_dict: dict, additional_config: dict | None = None) -> HFPrunedBestOfN:
+        return super().create_from_arg_obj(arg_dict, _typed(additional_config))
+
+    @classmethod
+    def create_from_arg_string(cls, arg_string: str, additional_config: dict | None = None) -> HFPrunedBestOfN:
+        return super().create_from_arg_string(arg_string, _typed(additional_config))
 
     def load_weights(self) -> None:
         """Load the weights where they were left for later (store=), and test pruning on them."""
@@ -133,12 +145,15 @@ class HFPrunedBestOfN(BestOfN, LazyWeights):
 
     def _rows_per_batch(self, settings: Settings) -> int:
         """Return the batch size; for `auto` what memory takes: fast decoding sees to that by itself, pass by pass."""
-        if self.batch_size != "auto":
+        if self.batch_size != AUTO:
             return int(self.batch_size)
         self.load_weights()
         if not self.batch_sizes.get("generate"):
             by_itself = why_not_fast(self.model, self.layout, settings, self.max_length) is None
-            rows = self._most_rows or MOST_ROWS if by_itself else self._detect_batch_size()
+            if by_itself or self.device.type == "cpu":  # where nothing tells of too little memory but the end
+                rows = self._most_rows or (MOST_ROWS if by_itself else settings.batch_size)
+            else:
+                rows = self._detect_batch_size()
             self.batch_sizes["generate"] = int(rows)
             log.info("batch_size=auto: %s%d rows", "up to " if by_itself else "", rows)
         return self.batch_sizes["generate"]
@@ -146,14 +161,24 @@ class HFPrunedBestOfN(BestOfN, LazyWeights):
     # ---- scoring of given continuations: one candidate only ----
 
     def loglikelihood(self, requests: list, *args, **kwargs) -> list:
-        self._only_candidate()
-        self.load_weights()
-        return super().loglikelihood(requests, *args, **kwargs)
+        with self._scoring():
+            return super().loglikelihood(requests, *args, **kwargs)
 
     def loglikelihood_rolling(self, requests: list, *args, **kwargs) -> list:
+        with self._scoring():
+            return super().loglikelihood_rolling(requests, *args, **kwargs)
+
+    @contextmanager
+    def _scoring(self) -> Iterator[None]:
+        """Where no batch size is given, texts are scored one by one, as in the `hf` model."""
         self._only_candidate()
         self.load_weights()
-        return super().loglikelihood_rolling(requests, *args, **kwargs)
+        size = self.batch_size_per_gpu
+        self.batch_size_per_gpu = size if self._size_given else 1
+        try:
+            yield
+        finally:
+            self.batch_size_per_gpu = size
 
     def _model_call(self, inps: torch.Tensor, *args, **kwargs) -> torch.Tensor:
         possible = self.strategy.possible()
@@ -169,6 +194,18 @@ class HFPrunedBestOfN(BestOfN, LazyWeights):
         sprint = self._described(self.model)
         info = super().get_model_info() if isinstance(self.pretrained, str) else {}
         return {**info, "sprint": sprint}
+
+
+def _typed(config: dict | None) -> dict:
+    """Return what the harness adds to the model arguments, without a batch size that nobody gave.
+
+    Its command line hands on the number 1 by default, and what is typed behind --batch_size as text. A 1 without
+    quotes in a file of --config is taken for that default.
+    """
+    config = dict(config or {})
+    if config.get("batch_size") == 1 and is_command_line():
+        del config["batch_size"]
+    return config
 
 
 def _leave_process_group() -> None:

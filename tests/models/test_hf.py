@@ -12,6 +12,7 @@ from transformers import MambaConfig, T5Config
 from sprint_lmeval.errors import InputError
 from sprint_lmeval.generation import rows as rows_module
 from sprint_lmeval.models.hf import HFPrunedBestOfN
+from sprint_lmeval.models.hf_lazy import LazyWeights
 from sprint_lmeval.tiny import MODEL_FOLDER
 from sprint_lmeval.tiny.problems import problems
 from tests.shared.harness_requests import count_rows, model, requests
@@ -306,6 +307,46 @@ def test_a_model_that_cannot_be_fetched_names_the_ways_out(no_weights, monkeypat
     monkeypatch.setattr(AutoConfig, "from_pretrained", fetch)
     with pytest.raises(InputError, match=r"Qwen2.5-Math-1.5B-Instruct.*couldn't connect.*FOLDER.*pretrained=tiny"):
         HFPrunedBestOfN(device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("program", "config", "size"),
+    [
+        ("/usr/bin/lm_eval", {"batch_size": 1}, "auto"),  # the harness's default
+        ("/usr/bin/lm_eval", {"batch_size": "1"}, 1),  # typed
+        ("/usr/bin/sprint-lmeval", {"batch_size": "16"}, 16),
+        ("/usr/bin/lm_eval", {"batch_size": "auto"}, "auto"),
+        ("notebook.py", {"batch_size": 1}, 1),  # simple_evaluate(batch_size=1)
+        ("notebook.py", {"batch_size": None}, "auto"),
+        ("notebook.py", None, "auto"),
+    ],
+)
+def test_a_batch_size_that_nobody_gave_is_auto(monkeypatch, program, config, size):
+    seen = []
+    monkeypatch.setattr(LazyWeights, "__init__", lambda self, **arguments: seen.append(arguments) or stop())
+    monkeypatch.setattr("sys.argv", [program])
+    monkeypatch.setattr("sprint_lmeval.models.hf.show_one_sentence", lambda: None)
+    for create, arguments in (
+        (HFPrunedBestOfN.create_from_arg_obj, {"pretrained": "tiny", "strategy": "base"}),
+        (HFPrunedBestOfN.create_from_arg_string, "pretrained=tiny,strategy=base"),
+    ):
+        with pytest.raises(InterruptedError):
+            create(arguments, config)
+    assert [str(arguments["batch_size"]) for arguments in seen] == [str(size)] * 2
+
+
+def stop():
+    raise InterruptedError
+
+
+def test_without_a_batch_size_rows_go_together_and_scores_one_by_one(monkeypatch):
+    lm = model(strategy="base", batch_size=None)
+    sizes = []
+    monkeypatch.setattr(lm, "_model_call", lambda rows, *_, **__: sizes.append(len(rows)) or lm.model(rows).logits)
+    lm.loglikelihood(scoring())
+    assert sizes == [1, 1, 1] and lm.batch_size == "auto"
+    lm.generate_until(requests(1, questions=1))
+    assert lm.batch_sizes == {"generate": 512}
 
 
 def test_arguments_of_hf_are_taken():

@@ -53,7 +53,7 @@ def test_what_tells_models_apart():
 def test_a_token_is_used_and_not_recorded():
     given = {"hf_token": "hf_secret", "revision": "v2", "trust_remote_code": False}
     assert telling(given) == {}
-    assert hub_arguments(given) == {"revision": "v2", "token": "hf_secret"}
+    assert hub_arguments(given) == {"trust_remote_code": False, "revision": "v2", "token": "hf_secret"}
     assert altered_facts("model", {**telling(given), **hub_arguments(given)}) == {}
     results = {"config": {"model_args": {"pretrained": "model", **given}}, "configs": {"task": {}}}
     assert "hf_secret" not in str(run_facts(results, "task"))
