@@ -1,4 +1,4 @@
-"""What the harness's requests ask: which repeat of a document each one is, and the raw question behind it."""
+"""The harness's requests: which repeat of a document each one is, and its question. `ResponseText` answers one."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class ResponseText(str):
         new_tokens: tokens generated, the end token included.
         exchangeable: whether its siblings are independent samples, so that their order means nothing.
         score: the strategy's score of the candidate for this question, or None.
-        judgements: where verdicts are kept (`answers.Memory`), or None; neither pickled nor written to sample files.
+        judgements: where verdicts are kept (`Memory` in answers/), or None; not pickled, not written to files.
     """
 
     candidate: str

@@ -1,7 +1,7 @@
-"""Rows for an engine with adapters, vLLM in this process or behind a server: token ids and parameters, responses.
+"""Rows -> requests of an engine with adapters (vLLM in this process or behind a server); its tokens -> responses.
 
-The same prompts, ends of responses and cutting as in `generation.py`, in the words of vLLM's `SamplingParams`, which
-its server takes too; everything is given, so that no default of a checkpoint or server counts.
+Prompts are encoded and cut, and responses end, as in generation/rows.py. The parameters are those of vLLM's
+`SamplingParams`, which its server takes too; each of them is given, so that no default of checkpoint or server counts.
 """
 
 from __future__ import annotations
@@ -25,14 +25,18 @@ FINISHED = ("stop", "length")  # finish reasons of a whole answer; with any othe
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What of a model is read on this side: its configuration and generation settings, no weights."""
+    """A model's configuration and generation settings: what is read of it in this process, without weights."""
 
     config: PretrainedConfig
     generation_config: GenerationConfig
 
     @classmethod
     def of(cls, pretrained: str, config: PretrainedConfig, **of_the_hub: object) -> Checkpoint:
-        """Raises InputError where the hub does not answer and so nobody knows whether there are generation settings."""
+        """Read the generation settings that belong to a configuration.
+
+        Raises:
+            InputError: the hub does not answer, so that nobody knows whether there are any.
+        """
         named = {key: value for key, value in of_the_hub.items() if key != "trust_remote_code"}
         try:
             return cls(config, GenerationConfig.from_pretrained(pretrained, **named))
@@ -61,7 +65,7 @@ class Checkpoint:
 
 @dataclass(frozen=True)
 class Request:
-    """One row as an engine gets it: token ids, sampling parameters, and how many tokens of the prompt were cut."""
+    """A row as an engine gets it: the prompt's token ids, parameters, and how many tokens of the prompt are cut."""
 
     row: Row
     tokens: list[int]
@@ -70,7 +74,7 @@ class Request:
 
 
 class EngineRows:
-    """Makes requests of rows, and responses of what became of them, for one group of settings."""
+    """Makes requests of rows, and responses of an engine's tokens, under one set of generation settings."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, checkpoint: Checkpoint, settings: Settings) -> None:
         self.tokenizer, self.settings = tokenizer, settings
@@ -107,7 +111,7 @@ class EngineRows:
         encoded = {prompt: encode(self.tokenizer, prompt, self.settings) for prompt in {row.prompt for row in rows}}
         room = self.settings.max_prompt_tokens or max(map(len, encoded.values()), default=0)
         tokens = {prompt: ids[-room:] for prompt, ids in encoded.items()}  # one list for all rows of a prompt
-        order = {candidate: place for place, candidate in enumerate(dict.fromkeys(row.candidate for row in rows))}
+        order = {candidate: number for number, candidate in enumerate(dict.fromkeys(row.candidate for row in rows))}
         for row in sorted(rows, key=lambda row: (order[row.candidate], encoded[row.prompt], row.sample)):
             drawn = row.seed is not None
             own = {"temperature": self.settings.temperature if drawn else 0.0, "seed": row.seed}
@@ -117,7 +121,7 @@ class EngineRows:
             yield Request(row, tokens[row.prompt], {**self.parameters, **own}, cut)
 
     def response(self, request: Request, tokens: Sequence[int], stop_reason: object) -> Response:
-        """Return the response that an engine's new tokens stand for.
+        """Return the response to a request.
 
         Args:
             request: what was asked.

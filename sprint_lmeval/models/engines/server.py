@@ -1,8 +1,9 @@
 """The harness model `server-pruned-bon`: pruned heads as adapters of a server that is running already.
 
-One `vllm serve --enable-lora` (on as many GPUs and machines as it is given), many clients: strategies and store of
-`hf-pruned-bon` here, decoding there. The client needs the model's configuration and tokenizer, no accelerator and no
-vLLM. Prompts go as token ids and token ids come back, so that texts are cut and ended as everywhere else.
+One `vllm serve --enable-lora` (on as many GPUs and machines as it has) serves many clients: strategies and store of
+`hf-pruned-bon` work here, decoding is done there. The client needs the model's configuration and tokenizer, no
+accelerator and no vLLM. Prompts go as token ids and token ids come back, so that texts are cut and ended as everywhere
+else.
 """
 
 from __future__ import annotations

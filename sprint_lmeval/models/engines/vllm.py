@@ -1,8 +1,8 @@
 """The harness model `vllm-pruned-bon`: pruned heads as LoRA adapters on vLLM, all candidates in flight together.
 
 A subclass of the harness's `vllm` model (`lm_eval/models/vllm_causallms.py`) that takes all of its arguments, and the
-strategies and store of `hf-pruned-bon`. One adapter per candidate (adapters.py), made when it is first asked for; the
-engine does the rest: continuous batching, prefix caching, tensor, pipeline and data parallelism.
+strategies and store of `hf-pruned-bon`. One adapter per candidate, made when it is first asked for; the engine does the
+rest: continuous batching, prefix caching, tensor, pipeline and data parallelism.
 """
 
 from __future__ import annotations
