@@ -42,7 +42,7 @@ def check_hf_arguments(given: dict) -> None:
 
     if given.get("tp_plan"):
         raise InputError("tp_plan given: heads of one layer lie on several devices there; use parallelize=True instead")
-    size = str(given.get("batch_size", 1))
+    size = "auto" if given.get("batch_size") is None else str(given["batch_size"])
     if not (size.split(":")[0] == "auto" or (size.isdecimal() and int(size) > 0)):
         raise InputError(f"batch_size={size} given, it must be a whole number above 0, auto, or auto:N")
     known = {*inspect.signature(HFLM.__init__).parameters, *OF_TRANSFORMERS} - {"self", "kwargs"}
