@@ -6,11 +6,11 @@ from types import SimpleNamespace
 import pytest
 import torch
 from lm_eval.api.instance import Instance
+from lm_eval.models import utils
 from lm_eval.models.huggingface import HFLM
 from transformers import MambaConfig, T5Config
 
 from sprint_lmeval.errors import InputError
-from sprint_lmeval.generation import rows as rows_module
 from sprint_lmeval.models.hf import HFPrunedBestOfN
 from sprint_lmeval.models.hf_lazy import LazyWeights
 from sprint_lmeval.tiny import MODEL_FOLDER
@@ -202,14 +202,14 @@ def test_a_row_that_cannot_be_decoded_is_named(monkeypatch):
     lm = model(head_masks="base:L1H2:L3H4:L0H0+L2H7")
     texts = [str(r) for r in lm.generate_until(requests(4))]
     place = next(i for i in range(7, 3, -1) if texts.count(texts[i]) == 1)
-    read = rows_module.postprocess_generated_text
+    read = utils.postprocess_generated_text
 
     def raising(text, *arguments):
         if (text := read(text, *arguments)) == texts[place]:
             raise KeyError("no such piece")
         return text
 
-    monkeypatch.setattr(rows_module, "postprocess_generated_text", raising)
+    monkeypatch.setattr(utils, "postprocess_generated_text", raising)
     with pytest.raises(KeyError, match="no such piece") as caught:
         lm.generate_until(requests(4))
     (note,) = caught.value.__notes__
