@@ -30,7 +30,7 @@ class Progress(tqdm):
         self.tokens, self._ended = 0, threading.Event()
         terminal = sys.stderr.isatty()
         self._pause_s = EVERY_S if terminal else LINES_EVERY_S
-        shape = "|{bar}| " if terminal else ""
+        shape = "|{bar}|" if terminal else ""
         super().__init__(
             total=total,
             initial=reused,

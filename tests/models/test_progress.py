@@ -31,20 +31,13 @@ class Terminal(io.StringIO):
         return True
 
 
-@pytest.fixture
-def lines(monkeypatch):
-    stream = io.StringIO()
-    monkeypatch.setattr("sys.stderr", stream)
-    return stream
-
-
-def test_without_a_terminal_there_are_lines(lines, monkeypatch):
+def test_without_a_terminal_there_are_lines(capsys, monkeypatch):
     monkeypatch.setattr(progress, "LINES_EVERY_S", 0.05)
     with Progress(200, 100, hidden=False) as bar:
         time.sleep(0.3)  # no answer ends, and lines come all the same
         for _ in range(100):
             bar.add(1, 5)
-    written = lines.getvalue()
+    written = capsys.readouterr().err
     assert "\r" not in written
     first, *middle, last = written.splitlines()
     assert first.startswith("pruned responses:  50% 100/200 answers [00:00")
@@ -52,11 +45,11 @@ def test_without_a_terminal_there_are_lines(lines, monkeypatch):
     assert len(middle) >= 3 and all("left" not in line for line in middle)
 
 
-def test_answers_draw_nothing_between_two_lines(lines):
+def test_answers_draw_nothing_between_two_lines(capsys):
     with Progress(1000, 0, hidden=False) as bar:
         for _ in range(1000):
             bar.add(1, 5)
-    assert len(lines.getvalue().splitlines()) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 2
 
 
 def test_in_a_terminal_there_is_a_bar(monkeypatch):
@@ -64,16 +57,16 @@ def test_in_a_terminal_there_is_a_bar(monkeypatch):
     monkeypatch.setattr("sys.stderr", stream)
     with Progress(10, 0, hidden=False) as bar:
         bar.add(10, 50)
-    assert stream.getvalue().count("\r") >= 2 and "100%|█" in stream.getvalue()
+    assert stream.getvalue().count("\r") >= 2 and "100%|####" in stream.getvalue()
 
 
-def test_hidden(lines):
+def test_hidden(capsys):
     with Progress(10, 0, hidden=True) as bar:
         bar.add(10, 50)
-    assert lines.getvalue() == ""
+    assert capsys.readouterr().err == ""
 
 
-def test_reused_answers_are_not_in_the_rate(lines):
+def test_reused_answers_are_not_in_the_rate(capsys):
     with Progress(1000, 900, hidden=False) as bar:
         bar.add(5, 50)
         assert "left" not in bar.format_dict["told"], "5 of the 100 that are generated"
