@@ -71,6 +71,10 @@ class BestOfN:
         """Decode distinct rows and yield each with its response as it is finished."""
         raise NotImplementedError
 
+    def _in_flight(self) -> tuple[float, float]:
+        """Return how many tokens of prompts were read and how many were written so far; zeros where nothing tells."""
+        return 0, 0
+
     # ---- the harness's calls ----
 
     def set_cache_hook(self, cache_hook) -> None:
@@ -97,7 +101,7 @@ class BestOfN:
                 self.load_weights()
             reused = sum(response is not None for response in self._responses)
             hidden = disable_tqdm or self.rank != 0
-            with Progress(len(requests), reused, hidden) as progress:
+            with Progress(len(requests), reused, hidden, self._in_flight) as progress:
                 for group in groups:
                     self._fill(group, requests, progress)
         assert None not in self._responses, "every request has its response"

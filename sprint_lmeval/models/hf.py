@@ -36,6 +36,7 @@ from sprint_lmeval.strategies.selected import SelectorChoice
 
 log = logging.getLogger(f"lm_eval.{__name__}")  # below the harness's, so that its --verbosity counts
 AUTO = "auto"
+WRITTEN = ("reference_kept", "draft_accepted", "single")  # causes of an account that stand for new tokens
 
 
 class HFPrunedBestOfN(BestOfN, LazyWeights):
@@ -91,6 +92,7 @@ class HFPrunedBestOfN(BestOfN, LazyWeights):
             check_selector(build, pretrained, kwargs, self.layout)
         check_strategy(self.layout, self.strategy)
         self.self_test = self._tested() if self.weights_loaded else None
+        self._account = Account()
         self._most_rows = kwargs.get("max_batch_size")
         self._fingerprint = partial(model_fingerprint, pretrained, **kwargs)
         self._altered = altered_facts(pretrained, kwargs)
@@ -136,12 +138,14 @@ class HFPrunedBestOfN(BestOfN, LazyWeights):
 
     def _generate(self, rows: list[Row], settings: Settings) -> Iterator[tuple[Row, Response]]:
         settings = replace(settings, batch_size=self._rows_per_batch(settings))
-        account = Account() if log.isEnabledFor(logging.DEBUG) else None
         enabled = self.mixed_precision_dtype is not None
         with torch.autocast(device_type=self.device.type, dtype=self.mixed_precision_dtype, enabled=enabled):
-            yield from generate(self.model, self.tokenizer, rows, settings, self.layout, account)
-        if account:
-            log.debug("decoding, counted:\n%s", account.table())
+            yield from generate(self.model, self.tokenizer, rows, settings, self.layout, self._account)
+        log.debug("decoding so far, counted:\n%s", self._account.table())
+
+    def _in_flight(self) -> tuple[float, float]:
+        tokens = self._account.tokens
+        return tokens["prompt"], sum(tokens[cause] for cause in WRITTEN)
 
     def _rows_per_batch(self, settings: Settings) -> int:
         """Return the batch size; for `auto` what memory takes: fast decoding sees to that by itself, pass by pass."""

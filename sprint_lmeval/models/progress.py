@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+from collections.abc import Callable
 
 from tqdm import tqdm
 
@@ -22,12 +23,14 @@ class Progress(tqdm):
         total: answers asked for.
         reused: answers that were there before.
         hidden: whether nothing is drawn.
+        in_flight: how many tokens of prompts are read and how many are written, those of unfinished answers included.
     """
 
     monitor_interval = 0  # no thread of tqdm's beside ours
 
-    def __init__(self, total: int, reused: int, hidden: bool) -> None:
+    def __init__(self, total: int, reused: int, hidden: bool, in_flight: Callable[[], tuple[float, float]]) -> None:
         self.tokens, self._ended = 0, threading.Event()
+        self._in_flight, self._before = in_flight, in_flight()
         terminal = sys.stderr.isatty()
         self._pause_s = EVERY_S if terminal else LINES_EVERY_S
         shape = "|{bar}|" if terminal else ""
@@ -60,18 +63,22 @@ class Progress(tqdm):
     def format_dict(self) -> dict:
         shown = super().format_dict
         new, asked = self.n - self.initial, self.total - self.initial
-        return {**shown, "told": told(new, asked, shown["elapsed"], self.tokens)}
+        read, written = (now - before for now, before in zip(self._in_flight(), self._before, strict=True))
+        return {**shown, "told": told(new, asked, shown["elapsed"], max(self.tokens, written), read)}
 
 
-def told(new: int, asked: int, seconds: float, tokens: int) -> str:
-    """Return the rate, and the time left once it can be told.
+def told(new: int, asked: int, seconds: float, tokens: float, read: float = 0) -> str:
+    """Return the rate (before the first new token, what is read), and the time left once it can be told.
 
     Args:
         new: answers generated so far, of those `asked` to be generated.
         seconds: since the first of them was begun.
         tokens: new tokens so far.
+        read: tokens of prompts.
     """
-    said = f", {tokens / seconds:,.0f} tokens/s" if tokens and seconds else ""
+    said = f", {read:,.0f} tokens of prompts read" if read else ""
+    if tokens and seconds:
+        said = f", {tokens / seconds:,.0f} tokens/s"
     if 0 < asked * TOLD_FROM <= new < asked:
         said += f", {tqdm.format_interval(seconds * (asked - new) / new)} left"
     return said

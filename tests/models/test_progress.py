@@ -26,6 +26,18 @@ def test_time_left_is_told_from_a_tenth_on(new, asked, seconds, tokens, said):
     assert told(new, asked, seconds, tokens) == said
 
 
+@pytest.mark.parametrize(
+    ("tokens", "read", "said"),
+    [(0, 0, ""), (0, 12_345.6, ", 12,346 tokens of prompts read"), (30, 500, ", 3 tokens/s")],
+)
+def test_before_the_first_token_there_is_what_is_read(tokens, read, said):
+    assert told(0, 10, 10.0, tokens, read) == said
+
+
+def nothing() -> tuple[float, float]:
+    return 0, 0
+
+
 class Terminal(io.StringIO):
     def isatty(self) -> bool:
         return True
@@ -33,7 +45,7 @@ class Terminal(io.StringIO):
 
 def test_without_a_terminal_there_are_lines(capsys, monkeypatch):
     monkeypatch.setattr(progress, "LINES_EVERY_S", 0.05)
-    with Progress(200, 100, hidden=False) as bar:
+    with Progress(200, 100, hidden=False, in_flight=nothing) as bar:
         time.sleep(0.3)  # no answer ends, and lines come all the same
         for _ in range(100):
             bar.add(1, 5)
@@ -46,7 +58,7 @@ def test_without_a_terminal_there_are_lines(capsys, monkeypatch):
 
 
 def test_answers_draw_nothing_between_two_lines(capsys):
-    with Progress(1000, 0, hidden=False) as bar:
+    with Progress(1000, 0, hidden=False, in_flight=nothing) as bar:
         for _ in range(1000):
             bar.add(1, 5)
     assert len(capsys.readouterr().err.splitlines()) == 2
@@ -55,19 +67,29 @@ def test_answers_draw_nothing_between_two_lines(capsys):
 def test_in_a_terminal_there_is_a_bar(monkeypatch):
     stream = Terminal()
     monkeypatch.setattr("sys.stderr", stream)
-    with Progress(10, 0, hidden=False) as bar:
+    with Progress(10, 0, hidden=False, in_flight=nothing) as bar:
         bar.add(10, 50)
     assert stream.getvalue().count("\r") >= 2 and "100%|####" in stream.getvalue()
 
 
 def test_hidden(capsys):
-    with Progress(10, 0, hidden=True) as bar:
+    with Progress(10, 0, hidden=True, in_flight=nothing) as bar:
         bar.add(10, 50)
     assert capsys.readouterr().err == ""
 
 
+def test_tokens_of_unfinished_answers_count(capsys):
+    counted = [100, 50]
+    with Progress(10, 0, hidden=False, in_flight=lambda: tuple(counted)) as bar:
+        assert bar.format_dict["told"] == "", "what was counted before is not of this run"
+        counted[0] += 77
+        assert bar.format_dict["told"] == ", 77 tokens of prompts read"
+        counted[1] += 10**6
+        assert bar.format_dict["told"].endswith(" tokens/s")
+
+
 def test_reused_answers_are_not_in_the_rate(capsys):
-    with Progress(1000, 900, hidden=False) as bar:
+    with Progress(1000, 900, hidden=False, in_flight=nothing) as bar:
         bar.add(5, 50)
         assert "left" not in bar.format_dict["told"], "5 of the 100 that are generated"
         bar.add(5, 50)
