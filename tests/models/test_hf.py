@@ -330,20 +330,24 @@ def test_a_batch_size_that_nobody_gave_is_auto(monkeypatch, program, config, siz
         (HFPrunedBestOfN.create_from_arg_obj, {"pretrained": "tiny", "strategy": "base"}),
         (HFPrunedBestOfN.create_from_arg_string, "pretrained=tiny,strategy=base"),
     ):
-        with pytest.raises(InterruptedError):
+        with pytest.raises(Stopped):
             create(arguments, config)
     assert [str(arguments["batch_size"]) for arguments in seen] == [str(size)] * 2
 
 
+class Stopped(Exception):
+    pass
+
+
 def stop():
-    raise InterruptedError
+    raise Stopped
 
 
 def test_without_a_batch_size_rows_go_together_and_scores_one_by_one(monkeypatch):
     lm = model(strategy="base", batch_size=None)
-    sizes = []
-    monkeypatch.setattr(lm, "_model_call", lambda rows, *_, **__: sizes.append(len(rows)) or lm.model(rows).logits)
-    lm.loglikelihood(scoring())
+    sizes, call = [], lm._model_call
+    monkeypatch.setattr(lm, "_model_call", lambda rows, *_, **__: sizes.append(len(rows)) or call(rows))
+    lm.loglikelihood(scoring((" 3 pears", " 4 pears", " pears and 5")))
     assert sizes == [1, 1, 1] and lm.batch_size == "auto"
     lm.generate_until(requests(1, questions=1))
     assert lm.batch_sizes == {"generate": 512}
