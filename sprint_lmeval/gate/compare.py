@@ -19,19 +19,12 @@ import numpy as np
 
 from sprint_lmeval.errors import InputError
 from sprint_lmeval.gate.baseline import is_baseline, read_baseline
-from sprint_lmeval.gate.metric_tests import Comparison, Rules, decide, default_metrics, test_metric, why_blind
+from sprint_lmeval.gate.metric_tests import Comparison, decide, default_metrics, test_metric, why_blind
 from sprint_lmeval.gate.publish import NOT_COMPARABLE, PASSED, REGRESSED, Outcome, publish
+from sprint_lmeval.gate.rules import ALLOWABLE, Rules, make_rules
 from sprint_lmeval.runs.comparable import requirements
 from sprint_lmeval.runs.run import Run, Runs, read_runs, require_samples
 from sprint_lmeval.runs.safe_text import one_line
-
-ALPHA = 0.05
-ALLOWABLE = {  # what --allow names -> beginnings of what `requirements` calls it
-    "task_version": ("task version",),
-    "generation": ("limit of new tokens", "stop strings"),
-    "grader": ("grader",),
-    "prompts": ("number of examples", "form of the prompts", "prompts"),
-}
 
 
 def gate_command(
@@ -69,39 +62,6 @@ def gate_command(
         print(f"error: {one_line(error)}", file=sys.stderr)
         return NOT_COMPARABLE
     return outcome.status
-
-
-def make_rules(
-    metrics: str | None = None, alpha: float | None = None, tolerances: Sequence[str] = (), allow: Sequence[str] = ()
-) -> Rules:
-    """Return the rules that options ask for (see `gate_command`). Without a level and a tolerance the level is 0.05.
-
-    Raises:
-        InputError: an option is out of range or names what there is not.
-    """
-    limits: dict[str, float] = {}
-    for text in tolerances:
-        name, _, number = text.rpartition("=")
-        try:
-            value = float(number)
-        except ValueError:
-            value = -1.0
-        if not 0 <= value <= 1 or text.startswith("="):
-            raise InputError(f"--tolerance {text!a} given, needed is a share from 0 to 1 (0.01 is a point), NAME=SHARE")
-        if name in limits:
-            raise InputError(f"--tolerance {text!a} given, there is one for {name or 'all metrics'} already: give one")
-        limits[name] = value
-    level = alpha if alpha is not None or limits else ALPHA
-    if level is not None and not 0 < level < 1:
-        raise InputError(f"--alpha {level} given, a significance level lies between 0 and 1")
-    named = tuple(dict.fromkeys(name.strip() for name in (metrics or "").split(",") if name.strip()))
-    if metrics is not None and not named:
-        raise InputError(f"--metrics {metrics!a} given, it names no metric")
-    allowed = tuple(name.strip() for text in allow for name in text.split(","))
-    strange = [name for name in allowed if name not in ALLOWABLE]
-    if strange:
-        raise InputError(f"--allow {strange[0]!a} given, what may differ is {', '.join(ALLOWABLE)}")
-    return Rules(level, limits, named, allowed)
 
 
 def _json_target(json: str | None, sides: Sequence[str]) -> Path | None:

@@ -9,6 +9,7 @@ import numpy as np
 
 from sprint_lmeval.answers.verdicts import VERDICTS, Verdict
 from sprint_lmeval.errors import InputError
+from sprint_lmeval.gate.rules import Rules
 from sprint_lmeval.runs.run import Run
 from sprint_lmeval.runs.statistics import holm, mcnemar, paired_bootstrap
 
@@ -17,19 +18,6 @@ RESAMPLES = 10_000
 LOWER_IS_BETTER = ("no_answer", "truncated", "grader_failed")
 NO_ANSWER = VERDICTS.index(Verdict.no_answer)
 FAILED = (VERDICTS.index(Verdict.timeout), VERDICTS.index(Verdict.error))
-
-
-@dataclass(frozen=True)
-class Rules:
-    """What counts as a regression: a drop beyond its tolerance, a significant one, or, with both given, both."""
-
-    alpha: float | None
-    tolerances: dict[str, float]
-    metrics: tuple[str, ...] = ()
-    allow: tuple[str, ...] = ()
-
-    def tolerance(self, metric: str) -> float | None:
-        return self.tolerances.get(metric, self.tolerances.get(""))
 
 
 @dataclass

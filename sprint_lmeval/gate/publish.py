@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sprint_lmeval.files import write_whole
-from sprint_lmeval.gate.metric_tests import Comparison, Rules, Test
+from sprint_lmeval.gate.metric_tests import Comparison, Test
+from sprint_lmeval.gate.rules import Rules
 from sprint_lmeval.runs.run import Run
 from sprint_lmeval.runs.safe_text import aligned, one_line, p_text
 

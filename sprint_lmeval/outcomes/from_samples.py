@@ -7,6 +7,7 @@ Out: the fields of an `OutcomeMatrix`, whose facts come from the results.
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -59,8 +60,8 @@ def _fields(rows: list[dict], facts: dict) -> dict:
 
 
 def _samples_file(path: Path) -> Path:
-    if not path.exists():
-        raise InputError(f"{path} does not exist: give the output folder of a run with --log_samples")
+    if not os.path.exists(path):  # which is false for a name that is too long; Path.exists raises
+        raise InputError(f"{path!s:.200} does not exist: give the output folder of a run with --log_samples")
     found = sorted(path.rglob("samples*.jsonl")) if path.is_dir() else [path]
     if not found:
         raise InputError(f"{path} holds no samples_*.jsonl: run lm_eval with --log_samples and --output_path")

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from sprint_lmeval.cli import main
-from sprint_lmeval.gate.compare import Rules, make_rules, outcome_of
+from sprint_lmeval.gate.compare import outcome_of
 from sprint_lmeval.gate.publish import Outcome, annotations
+from sprint_lmeval.gate.rules import Rules, make_rules
 from sprint_lmeval.passn.metrics import unbiased_pass_at_k
 from sprint_lmeval.runs.safe_text import one_line
 from sprint_lmeval.runs.statistics import holm, mcnemar, paired_bootstrap

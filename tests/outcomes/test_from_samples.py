@@ -195,3 +195,5 @@ def test_files_that_are_damaged_or_missing_are_named(tmp_path):
         OutcomeMatrix.from_samples(tmp_path / "empty")
     with pytest.raises(InputError, match="does not exist"):
         OutcomeMatrix.from_samples(tmp_path / "nowhere")
+    with pytest.raises(InputError, match="does not exist"):
+        OutcomeMatrix.from_samples("x" * 5_000)
