@@ -25,12 +25,13 @@ from sprint_lmeval.runs.rates import (
     tokens_spent,
 )
 from sprint_lmeval.runs.run import Run
-from sprint_lmeval.runs.safe_text import csv_text
+from sprint_lmeval.runs.safe_text import csv_text, p_value
 from sprint_lmeval.runs.scores import RunScores
-from sprint_lmeval.runs.statistics import holm, mcnemar, paired_bootstrap
+from sprint_lmeval.runs.statistics import holm, mcnemar, mcnemar_interval, paired_bootstrap
 
 SHOWN = (1, 4, 8, 16)
 QUESTION_BLIND = ("top", "cover")
+SURE = 0.05  # p below which a 95 % interval excludes 0
 
 
 def leaderboard(
@@ -113,7 +114,8 @@ def _precedence(row: dict, k: int) -> tuple:
 def compare(run: Run, baseline: Run, k: int) -> dict | None:
     """Return Pass@k of one run minus that of another, paired by question; None without both runs' samples.
 
-    Keys: k, difference, low, high (95 % bootstrap interval), test (`mcnemar` or `bootstrap`), p, p_holm (of this one).
+    Keys: k, difference, low, high (95 % interval), test (`mcnemar` or `bootstrap`), p, p_holm (of this one). The
+    interval is the bootstrap's, but where that contradicts p the test's own, or one that reaches 0.
     """
     first, second = pass_of_questions(run, k), pass_of_questions(baseline, k)
     if first is None or second is None:
@@ -121,11 +123,14 @@ def compare(run: Run, baseline: Run, k: int) -> dict | None:
     paired = paired_bootstrap(first, second)
     binary = bool(np.isin(np.concatenate([first, second]), (0, 1)).all())
     p = mcnemar(first > 0.5, second > 0.5) if binary else paired.p
+    low, high = paired.low, paired.high
+    if (low > 0 or high < 0) != (p < SURE):
+        low, high = mcnemar_interval(first > 0.5, second > 0.5) if binary else (min(low, 0.0), max(high, 0.0))
     return {
         "k": k,
         "difference": paired.difference,
-        "low": paired.low,
-        "high": paired.high,
+        "low": low,
+        "high": high,
         "test": "mcnemar" if binary else "bootstrap",
         "p": p,
         "p_holm": p,
@@ -141,6 +146,12 @@ def _correct(rows: list[dict]) -> None:
 def headline(row: dict) -> dict | None:
     """Return the comparison at the common N, None where the row is the best baseline or has no samples."""
     return next((c for c in row["comparisons"] if c["k"] == row["common_n"]), None)
+
+
+def both_p(comparison: dict) -> str:
+    """Return p and the corrected p as text, once where they read the same."""
+    texts = dict.fromkeys(p_value(comparison[name]) for name in ("p", "p_holm"))
+    return " / ".join(texts)
 
 
 def is_best_baseline(row: dict) -> bool:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from sprint_lmeval.outcomes.matrix import OutcomeMatrix
 from sprint_lmeval.report.heads import HeadTable, heads_markdown
-from sprint_lmeval.report.leaderboard import about_methods, headline, is_best_baseline, method_label
+from sprint_lmeval.report.leaderboard import about_methods, both_p, headline, is_best_baseline, method_label
 from sprint_lmeval.runs.comparable import ComparableRuns, group_label
-from sprint_lmeval.runs.safe_text import number_of, p_value, percent, plain, points, table_text
+from sprint_lmeval.runs.safe_text import number_of, percent, plain, points, table_text
 
 MARK = "<!-- made by sprint-lmeval report -->"
 MAX_ROWS = 200  # of a group; all are in leaderboard.csv
@@ -85,7 +85,7 @@ heads is above it by chance alone too: look at the intervals, or choose the head
 LEADERBOARD = "Rates in percent, ± the standard error."
 COMPARED = """`difference`: Pass@N minus that of the best baseline of the
 same model, at the N that all runs of the table have, paired by question, with its 95 % interval; `p`: McNemar's exact
-test, or the paired bootstrap (b) where values are not 0 or 1, corrected by Holm's method for {all}
+test, or the paired bootstrap (b) where values are not 0 or 1, and corrected by Holm's method for {all}
 of this report."""
 BASELINES = """Baselines: strategies that learned nothing, and lists that are the same for every question
 (`top`, `cover`)."""
@@ -128,7 +128,7 @@ def leaderboard_table(rows: Sequence[dict]) -> str:
     levels = sorted({k for row in counted for k in row["pass"]})
     several = len({row["model"] for row in rows}) > 1
     head = [*(["model"] if several else []), "strategy", "N", *(f"Pass@{k}" for k in levels), "mean", "majority"]
-    head += ["no answer", "truncated", "tokens per answer", "seconds", "difference", "p"]
+    head += ["no answer", "truncated", "tokens per answer", "seconds", "difference", "p / corrected"]
     lines = [head, *(_line(row, levels, several) for row in rows[:MAX_ROWS])]
     text = table_text(lines, left=1 + several)
     if not several:
@@ -157,7 +157,7 @@ def _compared(row: dict) -> tuple[str, str]:
     interval = f"({points(compared['low'])} to {points(compared['high'])})"
     sign = " b" if compared["test"] == "bootstrap" else ""
     difference = f"{points(compared['difference'])} {interval} to {plain(compared['baseline'])}"
-    return difference, p_value(compared["p_holm"]) + sign
+    return difference, both_p(compared) + sign
 
 
 def choosing_table(rows: Sequence[dict]) -> str:

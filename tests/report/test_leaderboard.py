@@ -54,6 +54,21 @@ def test_the_difference_is_paired_and_corrected(tmp_path):
     assert is_best_baseline(baseline) and headline(baseline) is None
 
 
+@pytest.mark.parametrize(
+    ("ours", "base"),
+    [(["cc"] * 4 + ["ii"] * 36, ["ii"] * 40), (["cc"] * 6 + ["ii"] * 34, ["ii"] * 40)]
+    + [(["cc"] * up + ["ii"] * (30 - up), ["ii"] * 18 + ["cc"] * down + ["ii"] * (12 - down)) for up in (3, 9, 14)
+       for down in (0, 2, 7)],
+)  # fmt: skip
+def test_no_interval_contradicts_its_p(tmp_path, ours, base):
+    write_run(tmp_path / "a", ours, sprint=LEARNED)
+    write_run(tmp_path / "b", base, sprint=BASE)
+    for row in rows_of(tmp_path):
+        for one in row["comparisons"]:
+            assert (one["low"] > 0 or one["high"] < 0) == (one["p"] < 0.05), one
+            assert one["low"] <= one["difference"] <= one["high"]
+
+
 def test_the_best_baseline_is_of_the_same_model_and_question_blind_lists_count(tmp_path):
     write_run(tmp_path / "a", ["cc", "ii", "ii"], sprint=LEARNED)
     write_run(tmp_path / "b", ["ii", "ii", "ii"], sprint=BASE)

@@ -17,8 +17,8 @@ from sprint_lmeval.report.leaderboard import about_methods, headline, is_best_ba
 from sprint_lmeval.report.page import limits
 from sprint_lmeval.report.page.limits import shorten
 from sprint_lmeval.report.page.mathematics import Mathematics
+from sprint_lmeval.report.page.summary import best_strategies
 from sprint_lmeval.runs.run import Run
-from sprint_lmeval.runs.safe_text import points
 
 LETTERS = np.array(list("01234-"))  # verdict codes as one letter each; the last stands for -1, not run
 
@@ -28,6 +28,7 @@ def core_data(rows: Sequence[dict], matrices: Sequence[OutcomeMatrix], mathemati
     tasks = [_Task(name, of_group, mathematics) for name, of_group in _by_group(rows).items()]
     return {
         "summary": _summary(rows),
+        "best": best_strategies(rows, lambda row: _task_label(row, rows)),
         "leaderboard": leaderboard_data(rows),
         "tasks": [{"name": task.name, "questions": task.questions} for task in tasks],
         "runs": [run for place, task in enumerate(tasks) for run in task.runs(place)],
@@ -121,12 +122,12 @@ def curve_data(run: Run, n: int) -> dict:
 # ---- leaderboard ----
 
 
-def _column(label: str, meaning: str = "", kind: str = "number", digits: int = 0, choose: bool = False) -> dict:
-    return {"label": label, "meaning": meaning, "kind": kind, "digits": digits, "filter": choose}
+def _column(label: str, meaning: str = "", kind: str = "number", choose: bool = False, rare: bool = False) -> dict:
+    return {"label": label, "meaning": meaning, "kind": kind, "filter": choose, "rare": rare}
 
 
 def leaderboard_data(rows: Sequence[dict]) -> dict:
-    """Return columns (label, meaning, kind, digits, filter) and one list of values for each run."""
+    """Return columns (label, meaning, kind, filter, rare: shown on demand) and one list of values for each run."""
     levels = sorted({k for row in rows for k in row["pass"]})
     methods = sorted({name for row in rows for name in row["methods"]})
     table: list[tuple[dict, list]] = [
@@ -136,18 +137,18 @@ def leaderboard_data(rows: Sequence[dict]) -> dict:
     ]
     for k in levels:
         table.append((_percent(f"Pass@{k}", f"one of the first {k} is correct"), [row["pass"].get(k) for row in rows]))
-    table += _compared_columns(rows)
-    table += [(_percent(label, meaning), [row[name] for row in rows]) for name, label, meaning in RATES]
+    meaning = "points of Pass@N to the best baseline, 95 % interval, p"
+    table.append((_column("Difference", meaning, "difference"), [_compared(row) for row in rows]))
+    table += [(_percent(label, meaning, rare), [row[name] for row in rows]) for name, label, meaning, rare in RATES]
     for method in methods:
         found = [row["methods"].get(method, {}) for row in rows]
         label = method_label(method)
         table.append((_percent(label, "one answer chosen by this"), [one.get("accuracy") for one in found]))
         recovered = [one.get("recovered_of_pass_n") for one in found]
-        table.append((_percent(f"{label} / Pass@N", "share of Pass@N that the choice recovers"), recovered))
-    table.append((_column("N", "answers per question"), [row["n"] for row in rows]))
-    table.append((_column("Questions"), [row["questions"] for row in rows]))
+        table.append((_percent(f"{label} / Pass@N", "share of Pass@N that the choice recovers", True), recovered))
     table.append((_column("Tokens", "mean tokens of an answer"), [row["tokens_per_answer"] for row in rows]))
-    table.append((_column("Seconds", "time of the run"), [row["seconds"] for row in rows]))
+    for label, meaning in (("N", "answers per question"), ("Questions", ""), ("Seconds", "time of the run")):
+        table.append((_column(label, meaning, rare=True), [row[label.lower()] for row in rows]))
     if len({row["group"] for row in rows}) == 1:  # the one task stands at the head of the page
         table = [(column, values) for column, values in table if column["label"] != "Task"]
     kept = [(column, values) for column, values in table if any(value is not None for value in values)]
@@ -159,18 +160,18 @@ def leaderboard_data(rows: Sequence[dict]) -> dict:
 
 
 RATES = (
-    ("mean", "Mean", "share of all answers that are correct"),
-    ("majority", "Majority", "the most frequent answer is correct; ties split"),
-    ("no_answer", "No answer", "share of responses without an answer"),
-    ("truncated", "Truncated", "share of responses that reached the limit of new tokens"),
+    ("majority", "Majority", "the most frequent answer is correct; ties split", False),
+    ("mean", "Mean", "share of all answers that are correct", True),
+    ("no_answer", "No answer", "share of responses without an answer", True),
+    ("truncated", "Truncated", "share of responses that reached the limit of new tokens", True),
 )
 RATES_NOTE = (
     "Rates are per cent. Pass@N counts a question if any of its first N answers is correct, in the strategy's order."
 )
 DIFFERENCE_NOTE = (
     "Difference: points of Pass@N (at the N all runs of the task have) against the best baseline of the same model, "
-    "paired by question, with its 95 % bootstrap interval; p by McNemar's exact test (where values are not 0 or 1: "
-    "bootstrap), corrected by Holm's method for all comparisons."
+    "paired by question, with its 95 % interval; p by McNemar's exact test (where values are not 0 or 1: bootstrap), "
+    "and, behind the stroke, corrected by Holm's method for all comparisons."
 )
 
 
@@ -186,8 +187,8 @@ def _about_methods(rows: Sequence[dict]) -> str:
     return f"Choosing one answer: Majority is the most frequent one, ties split. {about}" if about else ""
 
 
-def _percent(label: str, meaning: str) -> dict:
-    return _column(label, meaning, "percent")
+def _percent(label: str, meaning: str, rare: bool = False) -> dict:
+    return _column(label, meaning, "percent", rare=rare)
 
 
 def _task_label(row: dict, rows: Sequence[dict]) -> str:
@@ -195,21 +196,13 @@ def _task_label(row: dict, rows: Sequence[dict]) -> str:
     return row["task"] if len(groups) == 1 else f"{row['task']} (group {row['group']})"
 
 
-def _compared_columns(rows: Sequence[dict]) -> list[tuple[dict, list]]:
-    compared = [headline(row) for row in rows]
-    gained = [one and round(100 * one["difference"], 2) for one in compared]
-    interval = [one and f"{points(one['low'])} to {points(one['high'])}" for one in compared]
-    against = [
-        "best baseline" if is_best_baseline(row) else one and one["baseline"]
-        for row, one in zip(rows, compared, strict=True)
-    ]
-    return [
-        (_column("Difference", "points of Pass@N against the best baseline", "points"), gained),
-        (_column("95 % interval", "of the difference", "text"), interval),
-        (_column("p", "corrected for the number of comparisons", "p"), [one and one["p_holm"] for one in compared]),
-        (_column("Against", "the best baseline", "text"), against),
-        (_column("At N", "the N of the difference"), [one and one["k"] for one in compared]),
-    ]
+def _compared(row: dict) -> list | str | None:
+    """Difference, low, high in points, p, p corrected, baseline, N; or that the row is the best baseline."""
+    one = headline(row)
+    if one is None:
+        return "best baseline" if is_best_baseline(row) else None
+    numbers = [round(100 * one[name], 2) for name in ("difference", "low", "high")]
+    return [*numbers, one["p"], one["p_holm"], one["baseline"], one["k"]]
 
 
 # ---- outcome matrices ----

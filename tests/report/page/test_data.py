@@ -54,11 +54,46 @@ def test_questions(data):
 def test_leaderboard_columns(data):
     table = columns(data)
     assert "Task" not in table  # there is one
-    assert table["Strategy"][table["Difference"].index(None)] == "spread"
+    assert table["Strategy"][table["Difference"].index("best baseline")] == "spread"
     chosen = table["Strategy"].index("coverage")
-    assert table["Pass@4"][chosen] == 1 and table["Against"][chosen] == "spread" and table["Difference"][chosen] > 0
+    difference, low, high, p, corrected, baseline, n = table["Difference"][chosen]
+    assert table["Pass@4"][chosen] == 1 and (baseline, n) == ("spread", 4)
+    assert difference > 0 and low <= difference <= high and p <= corrected <= 1
     kinds = {column["label"]: column["kind"] for column in data["leaderboard"]["columns"]}
-    assert kinds["Pass@4"] == kinds["Mean"] == "percent" and kinds["N"] == "number" and kinds["Difference"] == "points"
+    assert kinds["Pass@4"] == kinds["Mean"] == "percent"
+    assert kinds["N"] == "number" and kinds["Difference"] == "difference"
+    rare = [column["label"] for column in data["leaderboard"]["columns"] if column["rare"]]
+    assert rare == ["Mean", "N", "Questions"]
+
+
+def test_the_best_strategy_is_told_in_words(data):
+    [sentence] = data["best"]  # of the model with several runs
+    assert sentence.startswith(
+        "org/small on tiny_passn: coverage is best, Pass@4 100.0 % (95 %: 100.0 to 100.0); that is "
+    )
+    assert " points to the best baseline, spread (95 %: +" in sentence and " / " in sentence
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "said"),
+    [
+        (["cc", "ii"], ["ii", "ii"], "spread is best, Pass@2 50.0 % (95 %: 0.0 to 100.0); the best selector, "),
+        (
+            ["ii", "ii"],
+            ["ci", "ii"],
+            "s (sprint) is best, Pass@2 50.0 % (95 %: 0.0 to 100.0); that is +50.0 ",
+        ),
+        (["ii", "ii"], ["ii", "ii"], "no strategy solves a question at N = 2."),
+        (["ci", "ii"], ["ic", "ii"], "spread is best"),  # the learned one is only as good
+    ],
+)
+def test_a_baseline_that_is_best_is_named(tmp_path, first, second, said):
+    learned = {"strategy": "selector", "selector": "s", "method": "sprint", "learned": True}
+    write_run(tmp_path / "a", first, sprint={"strategy": "spread"})
+    write_run(tmp_path / "b", second, sprint=learned)
+    [sentence] = data_of(tmp_path)["best"]
+    assert sentence.startswith(f"tiny on tiny_passn: {said}")
+    assert ("which may be chance" in sentence) != said.startswith("no strategy")
 
 
 def test_scores_are_columns(tmp_path):
@@ -75,8 +110,8 @@ def test_what_an_estimate_is_and_at_which_n_is_told(tmp_path):
     write_sampled(tmp_path / "a", ["ci", "ii"])
     write_run(tmp_path / "b", ["iicc", "iiii"], sprint={"strategy": "spread"})
     data = data_of(tmp_path)
-    against = dict(zip(columns(data)["Against"], columns(data)["At N"], strict=True))
-    assert against == {"best baseline": None, "sample (T 0.6)": 2}
+    best, compared = columns(data)["Difference"]
+    assert (best, compared[5:]) == ("best baseline", ["sample (T 0.6)", 2])
     assert any("Of independent samples Pass@N is the unbiased estimate" in x for x in data["leaderboard"]["notes"])
 
 

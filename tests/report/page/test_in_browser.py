@@ -89,6 +89,30 @@ def test_the_leaderboard_sorts(opened):
     assert opened.column(LEADERBOARD, place) == ["0.0", "16.7", "25.0"]
 
 
+def test_what_is_best_stands_on_top_and_rare_columns_behind_a_switch(opened):
+    assert opened.page.locator("#best li").inner_text().startswith("org/small on tiny_passn: coverage is best")
+    assert "Difference" in opened.heads() and not {"Mean", "Questions", "N"} & set(opened.heads())
+    cell = opened.page.locator("#leaderboard-table td.difference", has_text="to spread at N = 4")
+    assert re.match(r"\+75\.0 \(\+.* to \+.*\)\np 0\.\d+ / 0\.\d+; to spread at N = 4", cell.inner_text())
+    opened.page.locator("#leaderboard-more").check()
+    assert {"Mean", "Questions", "N"} < set(opened.heads())
+    opened.page.locator("#leaderboard-more").uncheck()
+    assert "Mean" not in opened.heads()
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_the_leaderboard_fits(browser, path, width):
+    one = Opened(browser, path, viewport={"width": width, "height": 900})
+    wide = one.page.locator("#leaderboard .wide")
+    assert wide.evaluate("node => node.scrollWidth <= node.clientWidth")
+    assert one.page.evaluate("document.documentElement.scrollWidth") <= width
+    cell = one.page.locator("#leaderboard-table tbody td.difference").first
+    assert cell.evaluate("node => getComputedStyle(node, '::before').content") == (
+        '"Difference"' if width < 700 else "none"
+    )
+    one.context.close()
+
+
 def test_the_leaderboard_filters(opened):
     opened.page.locator("#filter-1").select_option(label="coverage")
     assert opened.column(LEADERBOARD, 2) == ["coverage"]

@@ -12,6 +12,7 @@ async function start() {
   if (!core.runs.length) ["leaderboard", "curves", "questions"].forEach(hideSection);
   if (!core.matrices.length) hideSection("heads");
   byId("summary").textContent = core.summary;
+  byId("best").replaceChildren(...core.best.map((sentence) => el("li", {}, sentence)));
   byId("notes").replaceChildren(...core.notes.map((note) => el("li", {}, note)));
   byId("leaderboard-notes").replaceChildren(...core.leaderboard.notes.map((note) => el("li", {}, note)));
   const { default: DataTable } = await loadModule("library-datatables");
