@@ -17,7 +17,7 @@ import numpy as np
 from sprint_lmeval.errors import InputError
 from sprint_lmeval.files import write_whole
 from sprint_lmeval.runs.safe_text import aligned, number_of, one_line, p_text
-from sprint_lmeval.runs.statistics import holm, mcnemar, paired_bootstrap
+from sprint_lmeval.runs.statistics import holm, paired_test
 from sprint_lmeval.runs.task_samples import TaskSamples, read_task_samples, samples_files
 
 HEADINGS = ("metric", "A", "B", "B - A", "95 % interval", "A higher", "B higher", "p", "test")
@@ -159,8 +159,7 @@ def _test(a: TaskSamples, b: TaskSamples, key: tuple[str, str], common: Sequence
     if not known:
         raise InputError(f"{a.path} and {b.path} have no document in common with {key[1]!a:.60}")
     of_a, of_b = (np.array([samples.values[key][i] for i in known]) for samples in (a, b))
-    found = paired_bootstrap(of_b, of_a)
-    binary = bool(np.isin(of_a, (0, 1)).all() and np.isin(of_b, (0, 1)).all())
+    found, exact = paired_test(of_b, of_a)
     return PairedTest(
         task=a.task if a.task == b.task else f"{a.task} / {b.task}",
         filter=key[0],
@@ -173,8 +172,8 @@ def _test(a: TaskSamples, b: TaskSamples, key: tuple[str, str], common: Sequence
         high=found.high,
         a_higher=int((of_a > of_b).sum()),
         b_higher=int((of_b > of_a).sum()),
-        method="exact McNemar" if binary else "paired bootstrap",
-        p=mcnemar(of_b == 1, of_a == 1) if binary else found.p,
+        method="exact McNemar" if exact else "paired bootstrap",
+        p=found.p,
     )
 
 

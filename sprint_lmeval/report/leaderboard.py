@@ -12,8 +12,6 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 from sprint_lmeval.runs.comparable import ComparableRuns
 from sprint_lmeval.runs.facts import MAX_NAME
 from sprint_lmeval.runs.rates import (
@@ -27,11 +25,10 @@ from sprint_lmeval.runs.rates import (
 from sprint_lmeval.runs.run import Run
 from sprint_lmeval.runs.safe_text import csv_text, p_value
 from sprint_lmeval.runs.scores import RunScores
-from sprint_lmeval.runs.statistics import holm, mcnemar, mcnemar_interval, paired_bootstrap
+from sprint_lmeval.runs.statistics import holm, paired_test
 
 SHOWN = (1, 4, 8, 16)
 QUESTION_BLIND = ("top", "cover")
-SURE = 0.05  # p below which a 95 % interval excludes 0
 
 
 def leaderboard(
@@ -114,26 +111,20 @@ def _precedence(row: dict, k: int) -> tuple:
 def compare(run: Run, baseline: Run, k: int) -> dict | None:
     """Return Pass@k of one run minus that of another, paired by question; None without both runs' samples.
 
-    Keys: k, difference, low, high (95 % interval), test (`mcnemar` or `bootstrap`), p, p_holm (of this one). The
-    interval is the bootstrap's, but where that contradicts p the test's own, or one that reaches 0.
+    Keys: k, difference, low, high (95 % interval), test (`mcnemar` or `bootstrap`), p, p_holm (of this one).
     """
     first, second = pass_of_questions(run, k), pass_of_questions(baseline, k)
     if first is None or second is None:
         return None
-    paired = paired_bootstrap(first, second)
-    binary = bool(np.isin(np.concatenate([first, second]), (0, 1)).all())
-    p = mcnemar(first > 0.5, second > 0.5) if binary else paired.p
-    low, high = paired.low, paired.high
-    if (low > 0 or high < 0) != (p < SURE):
-        low, high = mcnemar_interval(first > 0.5, second > 0.5) if binary else (min(low, 0.0), max(high, 0.0))
+    paired, exact = paired_test(first, second)
     return {
         "k": k,
         "difference": paired.difference,
-        "low": low,
-        "high": high,
-        "test": "mcnemar" if binary else "bootstrap",
-        "p": p,
-        "p_holm": p,
+        "low": paired.low,
+        "high": paired.high,
+        "test": "mcnemar" if exact else "bootstrap",
+        "p": paired.p,
+        "p_holm": paired.p,
     }
 
 

@@ -20,7 +20,7 @@ from sprint_lmeval.errors import InputError
 from sprint_lmeval.files import open_regular, read_json, write_whole
 from sprint_lmeval.runs.facts import MAX_NAME
 from sprint_lmeval.runs.run import Run
-from sprint_lmeval.runs.statistics import mcnemar, paired_bootstrap
+from sprint_lmeval.runs.statistics import paired_test
 
 MAX_SCORES = 64 << 20
 MAX_METHODS = 100
@@ -161,9 +161,8 @@ def _correct(run: Run, choice: MethodChoice) -> np.ndarray:
 
 
 def _gain(name: str, correct: np.ndarray, other: np.ndarray) -> dict[str, float]:
-    gain = paired_bootstrap(correct, other)
-    found = {name: gain.difference, f"{name}_low": gain.low, f"{name}_high": gain.high}
-    return found | {f"{name}_p": mcnemar(correct, other)}
+    gain, _ = paired_test(correct, other)
+    return {name: gain.difference, f"{name}_low": gain.low, f"{name}_high": gain.high, f"{name}_p": gain.p}
 
 
 def _cost(run: Run, used: Sequence[int]) -> dict[str, float]:

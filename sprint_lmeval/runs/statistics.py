@@ -14,10 +14,11 @@ import numpy as np
 
 ALTERNATIVES = ("two-sided", "less")
 CHUNK = 1 << 22  # counts that are held at once
+SURE = 0.05  # p below which a 95 % interval excludes 0
 
 
 class Difference(NamedTuple):
-    """Mean of the paired differences a - b, its 95 % percentile interval, and p of no difference."""
+    """Mean of the paired differences a - b, its 95 % interval, and p of no difference."""
 
     difference: float
     low: float
@@ -62,6 +63,26 @@ def mcnemar_interval(a: np.ndarray, b: np.ndarray) -> tuple[float, float]:
     high = float(betaincinv(only_a + 1, only_b, 0.975)) if only_b else 1.0
     share = (only_a + only_b) / len(a)
     return (2 * low - 1) * share, (2 * high - 1) * share
+
+
+def paired_test(a: np.ndarray, b: np.ndarray) -> tuple[Difference, bool]:
+    """Return the difference of two runs by the test that fits their values, and whether that is McNemar's.
+
+    p is McNemar's where all values are 0 or 1, else the paired bootstrap's. The interval is the bootstrap's; where it
+    contradicts p, that of McNemar's test, or one that reaches 0.
+
+    Args:
+        a: [questions], numbers or truth values of the first run.
+        b: [questions], likewise for the second.
+    """
+    a, b = _pair(np.asarray(a), np.asarray(b), "two-sided", float)
+    found = paired_bootstrap(a, b)
+    exact = bool(np.isin(np.concatenate([a, b]), (0, 1)).all())
+    p = mcnemar(a == 1, b == 1) if exact else found.p
+    low, high = found.low, found.high
+    if (low > 0 or high < 0) != (p < SURE):
+        low, high = mcnemar_interval(a == 1, b == 1) if exact else (min(low, 0.0), max(high, 0.0))
+    return Difference(found.difference, low, high, p), exact
 
 
 def paired_bootstrap(

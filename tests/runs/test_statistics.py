@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from sprint_lmeval.runs.statistics import holm, mcnemar, paired_bootstrap
+from sprint_lmeval.runs.statistics import holm, mcnemar, paired_bootstrap, paired_test
 
 
 def pair(both: int, only_a: int, only_b: int, neither: int) -> tuple[np.ndarray, np.ndarray]:
@@ -131,3 +131,18 @@ def test_other_mistakes_are_told():
     for wrong in ([1.2], [-0.1], [float("nan")], [[0.1]]):
         with pytest.raises(ValueError, match="from 0 to 1"):
             holm(wrong)
+
+
+def test_the_test_that_fits_and_no_interval_that_contradicts_its_p():
+    draw = np.random.default_rng(0)
+    contradicted = 0
+    for _ in range(60):
+        a, b = draw.random((2, 40)) < draw.random((2, 1))
+        found, exact = paired_test(a, b)
+        drawn = paired_bootstrap(a.astype(float), b.astype(float))
+        assert exact and found.p == mcnemar(a, b) and found.difference == drawn.difference
+        assert (found.low > 0 or found.high < 0) == (found.p < 0.05)
+        contradicted += (found.low, found.high) != drawn[1:3]
+    assert contradicted
+    found, exact = paired_test(np.array([0.5, 1.0, 0.25]), np.array([0.25, 0.5, 0.0]))
+    assert not exact and found.low == 0 < found.difference and found.p >= 0.05

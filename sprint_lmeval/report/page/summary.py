@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sprint_lmeval.report.curves import curve_of
-from sprint_lmeval.report.leaderboard import SURE, both_p, headline
+from sprint_lmeval.report.leaderboard import both_p, headline
 from sprint_lmeval.runs.safe_text import percent, points
+from sprint_lmeval.runs.statistics import SURE
 
 MOST = 20  # sentences
 
