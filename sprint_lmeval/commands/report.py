@@ -20,6 +20,7 @@ def add(commands):
     parser.add_argument("results", nargs="+", metavar="RESULTS", help="results of *_passn tasks: files or folders")
     parser.add_argument("-o", "--output", required=True, metavar="DIR", help="the report; an older one is replaced")
     parser.add_argument("--matrix", action="append", default=[], metavar="FILE", help="an outcome matrix (parquet)")
+    parser.add_argument("--no-texts", action="store_true", help="a page without problems, answers and responses")
     strictness = parser.add_mutually_exclusive_group()
     strictness.add_argument("--strict", action="store_true", help="refuse runs that cannot be compared")
     strictness.add_argument("--separate", action="store_true", help="tables of their own for them (the default)")
@@ -37,7 +38,7 @@ def call(options) -> str:
     replaced = [f"{folder} was a link and is a folder now; what it led to is unchanged."] if folder.is_symlink() else []
     matrices, notes = read_matrices(given, named_paths(options.matrix))
     runs, left_out = read_runs([p for p in given if p.suffix != ".parquet"], may_be_none=bool(matrices))
-    report = write_report(folder, runs, matrices, options.strict, [*notes, *left_out])
+    report = write_report(folder, runs, matrices, options.strict, [*notes, *left_out], texts=not options.no_texts)
     notes = [*replaced, *apart(report.groups), *report.notes]
     return "\n".join([_written(folder, report), *(f"note: {note}" for note in notes)])
 

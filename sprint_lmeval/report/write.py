@@ -33,6 +33,7 @@ def write_report(
     matrices: Sequence[OutcomeMatrix] = (),
     strict: bool = False,
     notes: Sequence[str] = (),
+    texts: bool = True,
 ) -> Report:
     """Write a report of runs and matrices into a folder; returns what it holds.
 
@@ -42,6 +43,7 @@ def write_report(
         matrices: for tables and figures of single heads.
         strict: refuse runs that cannot be compared; otherwise they stand in tables of their own.
         notes: sentences on what was left out before.
+        texts: with problems, answers and responses.
 
     Raises:
         InputError: with `strict`, runs that cannot be compared; the folder holds other files, or cannot be written.
@@ -53,7 +55,7 @@ def write_report(
     report = Report(groups, rows, list(matrices), tables, [*notes, *without_scores, *without_table])
     _prepare(folder)
     try:
-        _write(folder, report)
+        _write(folder, report, texts)
     except OSError as error:
         raise InputError(f"{folder}: the report could not be written ({error.strerror or error})") from None
     return report
@@ -125,7 +127,7 @@ def _check_replaceable(folder: Path) -> None:
         raise InputError(f"{readme_file} is there and is no report: give another folder to -o")
 
 
-def _write(folder: Path, report: Report) -> None:
+def _write(folder: Path, report: Report, with_texts: bool) -> None:
     _draw_groups(folder, report)
     _draw_heads(folder, report)
     texts = {"README.md": readme(report)}
@@ -138,7 +140,8 @@ def _write(folder: Path, report: Report) -> None:
         write_whole(folder / name, text)
     for name in set(NAMES[:-1]) - set(texts):
         (folder / name).unlink(missing_ok=True)
-    write_page(report.rows, report.matrices, folder / "index.html", [*apart(report.groups), *report.notes])
+    notes = [*apart(report.groups), *report.notes]
+    write_page(report.rows, report.matrices, folder / "index.html", notes, with_texts)
 
 
 def apart(groups: Sequence[ComparableRuns]) -> list[str]:

@@ -1,5 +1,6 @@
 """`sprint-lmeval report` as a whole: what it writes, refuses and leaves out."""
 
+import json
 import os
 import re
 import subprocess
@@ -231,6 +232,19 @@ def test_the_results_of_this_repository_make_a_report(tmp_path, capsys):
     status, said = report(REPOSITORY / "results", "-o", tmp_path / "out", capsys=capsys)
     assert status == 0 and re.search(r"\d+ runs in \d+ groups, \d+ outcome matrices", said)
     assert "damaged" not in said and "no outcome matrices, left out" in said
+
+
+def test_a_report_without_texts(tmp_path, capsys):
+    """Nothing of a problem, an answer or a response is in any file; verdicts and candidates are."""
+    write_run(tmp_path / "in", ["ci"], changed={0: {"resps": [["secret-1", "x"]], "answers": ["secret-2", None]}})
+    for options in ([], ["--no-texts"]):
+        assert report(tmp_path / "in", "-o", tmp_path / "out", *options, capsys=capsys)[0] == 0
+        page = (tmp_path / "out" / "index.html").read_text("utf-8")
+        held = json.dumps([packed(page, "core"), packed(page, "block-0-0")])
+        for text in ("secret-1", "secret-2", "What is 0 + 1?"):
+            assert (text in held) == (not options)
+        assert "L0H0" in held and ("(--no-texts)" in held) == bool(options)
+    assert packed(page, "core")["tasks"][0]["questions"][0]["gold"] == []
 
 
 def test_a_named_matrix_must_be_one(tmp_path, capsys):

@@ -19,13 +19,16 @@ from sprint_lmeval.report.page.limits import shorten
 from sprint_lmeval.report.page.mathematics import Mathematics
 from sprint_lmeval.report.page.summary import best_strategies
 from sprint_lmeval.runs.run import Run
+from sprint_lmeval.runs.samples import Document
 
 LETTERS = np.array(list("01234-"))  # verdict codes as one letter each; the last stands for -1, not run
 
 
-def core_data(rows: Sequence[dict], matrices: Sequence[OutcomeMatrix], mathematics: Mathematics) -> dict:
+def core_data(
+    rows: Sequence[dict], matrices: Sequence[OutcomeMatrix], mathematics: Mathematics, texts: bool = True
+) -> dict:
     """Return tasks with their problems, runs with curves and verdicts, the leaderboard and the matrices."""
-    tasks = [_Task(name, of_group, mathematics) for name, of_group in _by_group(rows).items()]
+    tasks = [_Task(name, of_group, mathematics, texts) for name, of_group in _by_group(rows).items()]
     return {
         "summary": _summary(rows),
         "best": best_strategies(rows, lambda row: _task_label(row, rows)),
@@ -65,14 +68,14 @@ def _by_group(rows: Sequence[dict]) -> dict[str, list[dict]]:
 class _Task:
     """Runs that may be compared, and the questions of all of them."""
 
-    def __init__(self, name: str, rows: list[dict], mathematics: Mathematics) -> None:
+    def __init__(self, name: str, rows: list[dict], mathematics: Mathematics, texts: bool) -> None:
         self.name, self.rows = name, rows
         known = {}
         for question in (question for row in rows for question in row["run"].questions):
             if question.hash not in known or not known[question.hash].text:  # some files are published without texts
                 known[question.hash] = question
         self._places = {key: place for place, key in enumerate(known)}
-        self.questions = [_question_data(question, mathematics) for question in known.values()]
+        self.questions = [_question_data(question, mathematics, texts) for question in known.values()]
 
     def runs(self, place: int) -> list[dict]:
         one_model = len({row["model"] for row in self.rows}) == 1
@@ -97,13 +100,14 @@ class _Task:
         }
 
 
-def _question_data(question, mathematics: Mathematics) -> dict:
+def _question_data(question: Document, mathematics: Mathematics, texts: bool) -> dict:
+    text, gold = (question.text, question.gold) if texts else ("", "")
     return {
         "id": shorten(question.id, limits.NAME),
-        "pieces": mathematics.of_text(shorten(question.text, limits.PROBLEM)),
+        "pieces": mathematics.of_text(shorten(text, limits.PROBLEM)),
         "subject": question.subject and shorten(question.subject, limits.NAME),
         "level": question.level or None,  # 0: the task has none
-        "gold": mathematics.of_answer(shorten(question.gold, limits.ANSWER)) if question.gold else [],
+        "gold": mathematics.of_answer(shorten(gold, limits.ANSWER)) if gold else [],
     }
 
 

@@ -32,11 +32,11 @@ class Distinct:
         return list(self.numbers)
 
 
-def packed_blocks(run: Run, mathematics: Mathematics) -> Iterator[str]:
-    """Yield the packed blocks of a run, in the order of its questions."""
+def packed_blocks(run: Run, mathematics: Mathematics, texts: bool = True) -> Iterator[str]:
+    """Yield the packed blocks of a run, in the order of its questions; without `texts` no answer and no response."""
     for start in range(0, len(run.questions), QUESTIONS_IN_BLOCK):
         numbers = range(start, min(start + QUESTIONS_IN_BLOCK, len(run.questions)))
-        yield pack(_block(run, numbers, mathematics))
+        yield pack(_block(run, numbers, mathematics, texts))
 
 
 def pack(value: object) -> str:
@@ -45,15 +45,16 @@ def pack(value: object) -> str:
     return base64.b64encode(gzip.compress(text.encode("utf-8", "replace"), 6, mtime=0)).decode()
 
 
-def _block(run: Run, numbers: range, mathematics: Mathematics) -> dict:
+def _block(run: Run, numbers: range, mathematics: Mathematics, with_texts: bool) -> dict:
     candidates, answers, texts = Distinct(), Distinct(), Distinct()
     rows = []
     for number in numbers:
-        given = run.responses(number)
+        given = run.responses(number) if with_texts else None
+        found = run.answers[number] if with_texts and run.answers else None
         rows.append(
             {
                 "candidates": run.candidates and [candidates(name) for name in run.candidates[number]],
-                "answers": run.answers and [answers(answer) for answer in run.answers[number]],
+                "answers": found and [answers(answer) for answer in found],
                 "scores": _scores(run, number),
                 "tokens": _known(run.new_tokens[number]),
                 "truncated": _known(run.truncated[number]),

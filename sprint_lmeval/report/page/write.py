@@ -12,7 +12,7 @@ import base64
 import gzip
 import hashlib
 import html
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -26,11 +26,10 @@ from sprint_lmeval.report.page.data import core_data
 from sprint_lmeval.report.page.limits import shorten
 from sprint_lmeval.report.page.mathematics import Mathematics
 from sprint_lmeval.report.page.responses import QUESTIONS_IN_BLOCK, pack, packed_blocks
-from sprint_lmeval.runs.run import Run
 from sprint_lmeval.runs.safe_text import number_of
 
 STATIC = Path(__file__).parent / "static"
-SCRIPTS = ("dom", "packed", "theme", "leaderboard", "curves", "heads", "question", "questions", "main")
+SCRIPTS = ("dom", "packed", "theme", "leaderboard", "curves", "heads", "question", "questions", "address", "main")
 LIBRARIES = {"plotly": ("plotly", "package_data/plotly.min.js"), "datatables": ("itables", "html/dt_bundle.js")}
 LIBRARY_STYLE = ("itables", "html/dt_bundle.css")
 BESIDE = "responses"  # folder of blocks that the page has no room for
@@ -42,7 +41,12 @@ POLICY = (
 
 
 def write_page(
-    rows: Sequence[dict], matrices: Sequence[OutcomeMatrix], path: Path, notes: Sequence[str] = (), room: int = ROOM
+    rows: Sequence[dict],
+    matrices: Sequence[OutcomeMatrix],
+    path: Path,
+    notes: Sequence[str] = (),
+    texts: bool = True,
+    room: int = ROOM,
 ) -> None:
     """Write the page.
 
@@ -51,6 +55,7 @@ def write_page(
         matrices: for the heat maps; may be empty.
         path: of the file.
         notes: sentences for the foot of the page.
+        texts: with problems, answers and responses.
         room: characters of packed responses in the page; the others go into files beside it.
 
     Raises:
@@ -58,22 +63,22 @@ def write_page(
     """
     mathematics = Mathematics()
     rows = sorted(rows, key=lambda row: row["group"])  # stable: as the page numbers its runs
-    core = core_data(rows, matrices, mathematics)
-    inside, beside = _place_blocks([row["run"] for row in rows], path.parent / BESIDE, room, mathematics)
-    notes = [*_about_mathematics(mathematics), *(shorten(note, limits.NOTE) for note in notes)]
-    core |= {"questions_in_block": QUESTIONS_IN_BLOCK, "notes": notes}
+    core = core_data(rows, matrices, mathematics, texts)
+    blocks = [packed_blocks(row["run"], mathematics, texts) for row in rows]
+    inside, beside = _place_blocks(blocks, path.parent / BESIDE, room)
+    left_out = [] if texts else ["Problems, answers and responses were left out (--no-texts)."]
+    notes = [*left_out, *_about_mathematics(mathematics), *(shorten(note, limits.NOTE) for note in notes)]
+    core |= {"questions_in_block": QUESTIONS_IN_BLOCK, "texts": texts, "notes": notes}
     libraries = {f"library-{name}": _packed_file(*place) for name, place in LIBRARIES.items()}
     parts = {"core": pack(core), **libraries, **inside}
     write_whole(path, _assembled(parts, _nonce(parts, beside) if beside else ""))
 
 
-def _place_blocks(
-    runs: Sequence[Run], folder: Path, room: int, mathematics: Mathematics
-) -> tuple[dict[str, str], list[bytes]]:
+def _place_blocks(blocks: Sequence[Iterable[str]], folder: Path, room: int) -> tuple[dict[str, str], list[bytes]]:
     """Return the blocks that have room in the page, and the digests of the others, which are written beside it."""
     inside, beside = {}, []
-    for number, run in enumerate(runs):
-        for place, packed in enumerate(packed_blocks(run, mathematics)):
+    for number, of_run in enumerate(blocks):
+        for place, packed in enumerate(of_run):
             name = f"block-{number}-{place}"
             room -= len(packed)
             if room >= 0:

@@ -213,6 +213,46 @@ def test_questions_are_filtered_and_stepped_through(opened):
     assert page.locator("#question").is_hidden()
 
 
+def test_an_address_leads_to_a_question_and_a_view(browser, path, tmp_path):
+    one = Opened(browser, path)
+    one.page.locator("#curves-bands").check()
+    one.page.locator("#filter-1").select_option(label="coverage")
+    one.page.locator("#questions-run").select_option(label="org/small: spread")
+    one.page.locator("#questions-subject").select_option(label="Algebra")
+    one.choose_question("window.hacked")
+    one.page.get_by_role("heading", name="Question 2").wait_for()
+    link = one.page.locator("#question header a")
+    expect(link).to_have_attribute("href", one.page.evaluate("location.hash"))
+    address = one.page.url
+    assert "question=test%2F1" in address and "questions-run=org%2Fsmall" in address
+    other = one.context.new_page()
+    other.goto(address)
+    other.get_by_role("heading", name="Question 2").wait_for()
+    other.wait_for_selector("html[data-ready]")
+    chosen = "(id) => document.getElementById(id).selectedOptions[0].textContent"
+    assert other.evaluate(chosen, "questions-run") == "org/small: spread"
+    assert other.evaluate(chosen, "questions-subject") == "Algebra" and other.locator("#curves-bands").is_checked()
+    assert other.locator(LEADERBOARD).count() == 1 and other.locator(QUESTIONS).count() == 1
+    other.get_by_role("button", name="close").click()
+    assert "question=" not in other.url
+    other.goto(path.as_uri() + "#question=nothing&questions-run=<b>&filter-1=x&__proto__=1")
+    other.reload()
+    other.wait_for_selector("html[data-ready]")
+    assert other.locator("#question").is_hidden() and other.locator("#problem").is_hidden()
+    assert one.said == []
+    one.context.close()
+
+
+def test_a_page_without_texts(browser, tmp_path):
+    one = Opened(browser, make_page(tmp_path, texts=False))
+    one.page.locator(f"{QUESTIONS} button").first.click()
+    one.page.wait_for_selector("#question:not([hidden])")
+    shown = one.page.locator("#question").inner_text()
+    assert "The text of the problem is not in this page." in shown and "Correct answer" not in shown
+    assert one.page.locator("#question .cards td.response").all_inner_texts() == ["left out"] * 4
+    one.context.close()
+
+
 def test_hostile_texts_are_shown_and_never_run(opened):
     opened.page.locator("#questions-run").select_option(label="org/small: coverage")
     question = opened.choose_question("window.hacked")

@@ -17,14 +17,16 @@ async function start() {
   byId("leaderboard-notes").replaceChildren(...core.leaderboard.notes.map((note) => el("li", {}, note)));
   const { default: DataTable } = await loadModule("library-datatables");
   DataTable.ext.errMode = "throw";
+  let openQuestion;
   if (core.runs.length) {
     startLeaderboard(DataTable, core.leaderboard);
-    startQuestions(DataTable, core);
+    openQuestion = startQuestions(DataTable, core);
   }
   await new Promise((resolve) => setTimeout(resolve)); // paint, before the largest library is read
   await loadScript("library-plotly");
   if (core.runs.length) startCurves(core);
   if (core.matrices.length) startHeads(core);
+  startAddress(openQuestion);
   document.documentElement.dataset.ready = String(Math.round(performance.now()));
 }
 

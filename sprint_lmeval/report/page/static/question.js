@@ -17,6 +17,8 @@ function verdictOf(letter) {
 function hideQuestion() {
   byId("question").hidden = true;
   delete byId("question").dataset.question;
+  delete byId("question").dataset.id;
+  writeAddress();
   byId("questions").focus();
 }
 
@@ -50,15 +52,16 @@ function scoreCell(scores, place) {
   return el("td", { class: "number score", "data-label": "Score" }, score.toPrecision(4), bar);
 }
 
-function responseCell(row, block, place) {
-  if (!row.texts) return el("td", { class: "response about", "data-label": "Response" }, "not in the samples");
+function responseCell(row, block, place, texts) {
+  const why = texts ? "not in the samples" : "left out";
+  if (!row.texts) return el("td", { class: "response about", "data-label": "Response" }, why);
   const box = el("pre", {});
   const details = el("details", {}, el("summary", {}, "read"), box);
   details.addEventListener("toggle", () => box.replaceChildren(block.texts[row.texts[place]]));
   return el("td", { class: "response", "data-label": "Response" }, details);
 }
 
-function candidateRow(row, block, place, letter) {
+function candidateRow(row, block, place, letter, texts) {
   const { name, sign } = verdictOf(letter);
   const label = name.replace(" ", "-");
   const answer = row.answers && row.answers[place] >= 0 ? pieceNodes(block.answers[row.answers[place]]) : ["–"];
@@ -73,14 +76,14 @@ function candidateRow(row, block, place, letter) {
     el("td", { "data-label": "Verdict" }, el("span", { class: `sign ${label}`, "aria-hidden": "true" }, sign), ` ${name}`),
     el("td", { class: "answer", "data-label": "Answer" }, ...answer),
     el("td", { class: "number", "data-label": "Tokens" }, tokens, cut && el("span", { class: "cut", title: "stopped at the limit of new tokens" }, " cut")),
-    responseCell(row, block, place),
+    responseCell(row, block, place, texts),
   );
 }
 
 function candidatesTable(explorer, block, place, verdicts) {
   const row = block.rows[place % explorer.questionsInBlock];
   const head = ["Rank", row.candidates && "Candidate", row.scores && "Score", "Verdict", "Answer", "Tokens", "Response"].filter(Boolean);
-  const rows = [...verdicts].map((letter, rank) => candidateRow(row, block, rank, letter));
+  const rows = [...verdicts].map((letter, rank) => candidateRow(row, block, rank, letter, explorer.texts));
   const caption = `${explorer.run().label}: answers in the order of the strategy`;
   return el(
     "table",
@@ -101,15 +104,18 @@ async function showQuestion(explorer, question, neighbours, focus) {
   const place = run.places.get(question);
   const { pieces, subject, level, id, gold } = explorer.task().questions[question];
   const article = byId("question");
-  Object.assign(article.dataset, { question, task: explorer.task().name });
+  Object.assign(article.dataset, { question, id, task: explorer.task().name });
   const name = `block-${run.number}-${Math.floor(place / explorer.questionsInBlock)}`;
   const block = await unpackedJson(name).catch((error) => ({ missing: error.message }));
   if (article.dataset.question !== String(question) || run !== explorer.run()) return; // another was chosen meanwhile
   const focused = [...article.querySelectorAll("button")].indexOf(document.activeElement);
   const about = [subject, level == null ? null : `level ${level}`, id].filter(Boolean).join(" · ");
+  writeAddress();
+  const link = el("a", { href: location.hash, title: "the address of this view" }, "link");
+  const noText = `The text of the problem is not in ${explorer.texts ? "the samples" : "this page"}.`;
   article.replaceChildren(
-    el("header", {}, el("h3", {}, `Question ${question + 1}`), el("span", { class: "about" }, about), stepButtons(neighbours)),
-    el("p", { class: "problem-text" }, ...(pieces.length ? pieceNodes(pieces) : ["The text of the problem is not in the samples."])),
+    el("header", {}, el("h3", {}, `Question ${question + 1}`), el("span", { class: "about" }, about), link, stepButtons(neighbours)),
+    el("p", { class: "problem-text" }, ...(pieces.length ? pieceNodes(pieces) : [noText])),
     gold.length ? el("p", {}, el("strong", {}, "Correct answer: "), ...pieceNodes(gold)) : "",
     explorer.runsOfTask().length > 1 ? runStrips(explorer, question) : "",
     block.missing ? el("p", { class: "note" }, `The answers cannot be shown: ${block.missing}.`) : candidatesTable(explorer, block, place, run.verdicts[place]),

@@ -54,7 +54,7 @@ function startQuestions(DataTable, core) {
   const task = () => tasks[byId("questions-task").value];
   const runsOfTask = () => runs.filter((run) => core.tasks[run.task] === task());
   const run = () => runsOfTask()[byId("questions-run").value];
-  const explorer = { task, run, runsOfTask, questionsInBlock: core.questions_in_block };
+  const explorer = { task, run, runsOfTask, questionsInBlock: core.questions_in_block, texts: core.texts };
 
   const table = new DataTable(byId("questions-table"), {
     data: [],
@@ -111,4 +111,8 @@ function startQuestions(DataTable, core) {
   byId("questions-search").addEventListener("input", (event) => table.search(event.target.value).draw());
   ["questions-subject", "questions-outcome"].forEach((id) => byId(id).addEventListener("change", () => table.draw()));
   chooseTask();
+  return (id) => {
+    const question = task().questions.findIndex((one) => one.id === id);
+    if (run().places.has(question)) showQuestion(explorer, question, neighbours(question), true);
+  };
 }
