@@ -30,6 +30,7 @@ from sprint_lmeval.pruning.hooks import check_heads
 ENGINE_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 LONGEST_NAME = 200  # of a folder, in characters; file systems allow 255 bytes
+FINGERPRINT_DIGITS = 12
 
 
 class AdapterMaker:
@@ -232,12 +233,16 @@ def engine_rank(layout: HeadLayout, candidates: Iterable[Candidate]) -> int:
     return rank
 
 
-def adapter_name(candidate: Candidate) -> str:
-    """Return the name of a candidate's adapter, of its folder and on a server: its notation."""
+def adapter_name(candidate: Candidate, fingerprint: str | None = None) -> str:
+    """Return the name of a candidate's adapter: its notation, which its folder bears too.
+
+    On a server the beginning of the model's fingerprint follows: an engine's prefix cache knows adapters by their names
+    only, and would give another model's keys and values to an adapter that is loaded again under an old name.
+    """
     name = str(candidate)
     if len(name) > LONGEST_NAME:
         raise InputError(f"candidate {name[:40]}... has {len(candidate.heads)} heads, too many for an adapter's name")
-    return name
+    return f"{name}@{fingerprint[:FINGERPRINT_DIGITS]}" if fingerprint else name
 
 
 def make_adapters(

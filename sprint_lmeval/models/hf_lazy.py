@@ -33,7 +33,7 @@ class LazyWeights(HFLM):
 
     def _create_model(self, pretrained: str, **arguments) -> None:
         if not self._wait or any(arguments.get(name) for name in EAGER):
-            super()._create_model(pretrained, **arguments)
+            self._load(pretrained, **arguments)
             return
         self._waiting = {"pretrained": pretrained, **arguments}
         self._model = _stand_in(self.AUTO_MODEL_CLASS, self._config, pretrained, arguments)
@@ -45,7 +45,7 @@ class LazyWeights(HFLM):
         log.info("loading the weights of %s", self._waiting["pretrained"])
         expected = loaded_facts(self._model)
         try:
-            super()._create_model(**self._waiting)
+            self._load(**self._waiting)
         except OSError as error:
             raise InputError(f"the model could not be loaded: {cause(error, 300)}") from error
         self._waiting = None
@@ -60,6 +60,39 @@ class LazyWeights(HFLM):
                 f"the loaded model has another {different[0]} ({found[different[0]]}) than its files say "
                 f"({expected[different[0]]}), so its responses cannot be told apart in a store: leave store= out"
             )
+
+    def _load(self, pretrained: str, peft: str | None = None, **arguments) -> None:
+        """Load a model and its adapter; embeddings get the adapter's size where it holds any.
+
+        The harness gives them the tokenizer's size, so that adapters of models with more rows than tokens do not fit.
+        """
+        if peft and arguments.get("delta"):
+            raise InputError("peft= and delta= given: leave one of the two out")
+        super()._create_model(pretrained, **arguments)
+        if not peft:
+            return
+        from peft import PeftModel
+
+        revision = arguments.get("revision")
+        rows = self._model.get_input_embeddings().weight.shape[0]
+        needed = _vocabulary_of_adapter(peft, revision, self._model) or rows
+        if needed != rows:
+            log.info("the embeddings of %s get %d rows, as its adapter %s has", pretrained, needed, peft)
+            self._model.resize_token_embeddings(needed)
+        self._model = PeftModel.from_pretrained(self._model, peft, revision=revision)
+        self._model.tie_weights = lambda *_, **__: None  # done; the harness would tie what the adapter has apart
+
+
+def _vocabulary_of_adapter(peft: str, revision: str | None, model: PreTrainedModel) -> int | None:
+    """Return how many tokens the weights of an adapter are for; None where it has none of embeddings or output head."""
+    from peft.utils import load_peft_weights
+
+    embeddings = (model.get_input_embeddings(), model.get_output_embeddings())
+    names = {name for name, module in model.named_modules() if module in embeddings}
+    axis_of = {"weight": 0, "base_layer.weight": 0, "lora_B.weight": 0, "lora_embedding_A": 1}
+    sizes = {f"base_model.model.{name}.{end}": axis for name in names for end, axis in axis_of.items()}
+    weights = load_peft_weights(peft, device="cpu", **({"revision": revision} if revision else {}))
+    return next((tensor.shape[sizes[name]] for name, tensor in weights.items() if name in sizes), None)
 
 
 def _stand_in(kind: type, config, pretrained: str, arguments: dict) -> PreTrainedModel:

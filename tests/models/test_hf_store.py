@@ -1,6 +1,7 @@
 """`store=` of the harness model: nothing is generated twice, nothing wrong is reused, weights wait until needed."""
 
 import json
+import shutil
 import sqlite3
 from dataclasses import replace
 
@@ -182,6 +183,47 @@ def test_an_adapter_has_answers_of_its_own(path, tmp_path):
     assert two.stored.described()["reused"] == 0
     again = model(head_masks="L1H2", store=path, peft=str(tmp_path / "one"))
     assert answered(again, requests(1)) == one and not again.weights_loaded
+
+
+@pytest.mark.parametrize("stored", [False, True])
+@pytest.mark.parametrize("rows", [-8, 0, 24])
+@pytest.mark.parametrize(
+    "trained",
+    [
+        {"target_modules": ["o_proj"]},
+        {"target_modules": ["o_proj"], "modules_to_save": ["lm_head"]},
+        {"target_modules": ["o_proj"], "modules_to_save": ["embed_tokens"]},
+        {"target_modules": ["o_proj", "lm_head", "embed_tokens"]},
+    ],
+    ids=str,
+)
+def test_an_adapter_loads_as_in_peft_whatever_the_rows_of_the_embeddings(trained, rows, stored, path, tmp_path):
+    """More rows than the tokenizer has tokens, as many, or fewer (tokens were added when the adapter was trained)."""
+    import peft
+
+    torch.manual_seed(0)
+    tokens = len(AutoTokenizer.from_pretrained(MODEL_FOLDER))
+    base = AutoModelForCausalLM.from_pretrained(MODEL_FOLDER, dtype=torch.float32)
+    base.resize_token_embeddings(tokens + rows)
+    base.save_pretrained(tmp_path / "base")
+    for file in MODEL_FOLDER.glob("token*"):
+        shutil.copy(file, tmp_path / "base")
+    base.resize_token_embeddings(max(tokens, tokens + rows))
+    config = peft.LoraConfig(r=4, init_lora_weights=False, task_type="CAUSAL_LM", **trained)
+    adapted = peft.get_peft_model(base, config)
+    for weight in adapted.parameters():
+        if weight.requires_grad:
+            weight.data += 0.01
+    adapted.save_pretrained(tmp_path / "adapter")
+    kept = {"store": path} if stored else {}
+    lm = model(pretrained=str(tmp_path / "base"), head_masks="base", peft=str(tmp_path / "adapter"), **kept)
+    lm.load_weights()
+    ids = torch.arange(12).view(2, 6)
+    with torch.no_grad():
+        found, expected = lm.model(ids).logits, adapted.eval()(ids).logits
+    assert found.shape[-1] == (tokens + rows if trained == {"target_modules": ["o_proj"]} else expected.shape[-1])
+    known = expected.shape[-1] if "lm_head" in str(trained) else tokens + rows  # others are drawn when rows are added
+    assert torch.allclose(found[..., :known], expected[..., :known], atol=1e-5)
 
 
 # ---- keys ----

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from sprint_lmeval.adapters.cache import AdapterCache
 from sprint_lmeval.adapters.engine_check import adapter_test
-from sprint_lmeval.adapters.maker import AdapterMaker
+from sprint_lmeval.adapters.maker import AdapterMaker, adapter_name
 from sprint_lmeval.candidates import BASE, Candidate
 from sprint_lmeval.checkpoints.fingerprint import model_fingerprint
 from sprint_lmeval.checkpoints.pretrained import fetch_config, resolve_pretrained
@@ -104,7 +104,7 @@ class ServerPrunedBestOfN(EngineModel, TokenizerModel):
         self._checkpoint = Checkpoint.of(self.pretrained, fetch_config(self.pretrained, **of_model), **of_model)
         self._dtype, self.revision = dtype or UNKNOWN, revision or "main"
         self._adapters = self._adapter_cache(adapters, of_model)
-        load = (lambda name: str(self._adapters.path(Candidate.parse(name)))) if self._adapters else None
+        load = self._folder_of if self._adapters else None
         self._server = Server(url, _seconds("timeout", timeout), _seconds("wait", wait), verify_certificate, load)
         self._base, self.max_length = self._served(max_length)
         self._version = self._server.version()
@@ -127,7 +127,8 @@ class ServerPrunedBestOfN(EngineModel, TokenizerModel):
         cards = [card for card in self._server.models() if isinstance(card.get("id"), str)]
         self._listed = {card["id"] for card in cards if card.get("parent")}
         if self._adapters:
-            folders = {name: str(self._adapters.folder / name) for name in map(str, [BASE, *self._pruned()])}
+            self._names = self._adapter_names(cards)
+            folders = {name: str(self._adapters.folder / str(c)) for c, name in self._names.items()}
             self._server.check_adapters(folders, [card for card in cards if card["id"] in self._listed])
         whole = [card for card in cards if not card.get("parent")]
         if not whole:
@@ -138,6 +139,18 @@ class ServerPrunedBestOfN(EngineModel, TokenizerModel):
             raise InputError(f"the server at {self._server.url} does not tell its max_model_len: give max_length=")
         self._check_same_model(str(card.get("root") or card["id"]))
         return card["id"], min(int(max_length or room), room if isinstance(room, int) else int(max_length or 0))
+
+    def _adapter_names(self, cards: list[dict]) -> dict[Candidate, str]:
+        """Return the server's names of our adapters: what it was started with where that is of our folder."""
+        folder, fingerprint = os.path.realpath(self._adapters.folder), self._fingerprint()
+        roots = {card["id"]: os.path.realpath(str(card.get("root") or f"{folder}/{card['id']}")) for card in cards}
+        names = {candidate: adapter_name(candidate) for candidate in (BASE, *self._pruned())}
+        started_with = {name for name in names.values() if roots.get(name) == os.path.realpath(f"{folder}/{name}")}
+        return {c: name if name in started_with else adapter_name(c, fingerprint) for c, name in names.items()}
+
+    def _folder_of(self, name: str) -> str:
+        candidate = next(candidate for candidate, known in self._names.items() if known == name)
+        return str(self._adapters.path(candidate))
 
     def _check_same_model(self, root: str) -> None:
         """Another model would answer under this one's name."""
@@ -188,8 +201,9 @@ class ServerPrunedBestOfN(EngineModel, TokenizerModel):
 
     def _name(self, candidate: Candidate) -> str:
         """On a CPU vLLM 0.32 gives rows without an adapter that of its last slot: `base` has one of zeros if it can."""
-        plain = candidate == BASE and not (self._adapters or str(BASE) in self._listed)
-        return self._base if plain else str(candidate)
+        if self._adapters:
+            return self._names[candidate]
+        return self._base if candidate == BASE and str(BASE) not in self._listed else str(candidate)
 
     def _scores(self, tokens: list[int], candidate: Candidate) -> list[float]:
         """Return the log-probability of each token but the first under a candidate."""

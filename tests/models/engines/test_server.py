@@ -8,6 +8,7 @@ from huggingface_hub.errors import LocalEntryNotFoundError
 from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer
 
+from sprint_lmeval.checkpoints.fingerprint import model_fingerprint
 from sprint_lmeval.checkpoints.pretrained import fetch_config
 from sprint_lmeval.errors import InputError
 from sprint_lmeval.models.engines import client as server_client
@@ -40,6 +41,7 @@ class TinyServer:
 
     def __init__(self, tokenizer) -> None:
         self.tokenizer, self.adapters = tokenizer, {"L1H2", "L0H0+L2H7"}
+        self.loaded: dict[str, str] = {}
 
     def cards(self) -> list[dict]:
         return [BASE, *({"id": name, "parent": "tiny"} for name in self.adapters)]
@@ -52,7 +54,10 @@ class TinyServer:
             return 200, {"data": self.cards()}
         if path == "/version":
             return 200, {"version": "0.32.0"}
-        if payload["model"] not in self.adapters | {"tiny"}:
+        if path.endswith("load_lora_adapter"):
+            self.loaded[payload["lora_name"]] = payload["lora_path"]
+            return 200, b"Success"
+        if payload["model"] not in {*self.loaded, *self.adapters, "tiny"}:
             return 404, {"error": {"message": "The model does not exist."}}
         if payload.get("prompt_logprobs"):
             value = -sum(payload["model"].encode()) / 100
@@ -120,7 +125,13 @@ def test_adapters_that_the_server_has_of_another_folder(told, tmp_path):
     listed = server.answering.cards
     server.answering.cards = lambda: [one | ({"root": "/old/L1H2"} if one["id"] == "L1H2" else {}) for one in listed()]
     assert model(server, head_masks="L1H2").self_test
-    with pytest.raises(InputError, match=r"has adapter L1H2 of /old/L1H2, and adapters= gives"):
+    ours = f"L1H2@{model_fingerprint('tiny')[:12]}"
+    lm = model(server, head_masks="L1H2", adapters=str(tmp_path))
+    lm.generate_until(requests(1, 1))
+    assert server.answering.loaded == {ours: str(tmp_path / "L1H2")}, "under the fingerprint, beside the other"
+    assert server.asked[-1][1]["model"] == ours
+    server.answering.cards = lambda: [BASE, {"id": ours, "parent": "tiny", "root": f"/old/{ours}"}]
+    with pytest.raises(InputError, match=r"has adapter L1H2@\w+ of /old/L1H2@\w+, and adapters= gives"):
         model(server, head_masks="L1H2", adapters=str(tmp_path))
     server.answering.cards = lambda: [one | {"root": f"{tmp_path}/./{one['id']}"} for one in listed()[1:]] + [BASE]
     assert model(server, head_masks="L1H2", adapters=str(tmp_path)).self_test
