@@ -89,7 +89,7 @@ def fetch_config(name: str, /, **arguments: object):
     trusted = bool(arguments.get("trust_remote_code"))
     try:
         return AutoConfig.from_pretrained(name, trust_remote_code=trusted, **named)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:  # whatever stands in the file
         if "trust_remote_code=True" in str(error) and not trusted:
             raise InputError(CODE_OF_ITS_OWN.format(name=name)) from None
         said = cause(error, 300)
