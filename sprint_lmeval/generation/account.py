@@ -44,16 +44,16 @@ class Account:
         passes = {int(size): tuple(figures) for size, figures in recorded["passes"].items()}
         return cls(recorded["tokens"], passes, recorded["written"], recorded["total_s"])
 
-    def add_pass(self, tokens: int, seconds: float, share: float = 1.0) -> None:
-        """Count a pass; its tokens are padding until `add` says what they were for."""
+    def add_pass(self, tokens: int, seconds: float, share: float = 1.0, passes: int = 1) -> None:
+        """Count a pass, or several of about one size; tokens are padding until `add` says what they were for."""
         self._share = share
         self.tokens["padding"] += tokens * share
-        size = 1 << (tokens - 1).bit_length()
-        passes, computed, before_s = self.passes.get(size, (0, 0.0, 0.0))
-        self.passes[size] = passes + 1, computed + tokens * share, before_s + seconds
+        size = 1 << (-(-tokens // passes) - 1).bit_length()
+        count, computed, before_s = self.passes.get(size, (0, 0.0, 0.0))
+        self.passes[size] = count + passes, computed + tokens * share, before_s + seconds
 
     def add(self, cause: str, tokens: int) -> None:
-        """Say what so many tokens of the last pass were for."""
+        """Say for what so many tokens of the last pass were computed."""
         self.tokens[cause] += tokens * self._share
         self.tokens["padding"] -= tokens * self._share
 

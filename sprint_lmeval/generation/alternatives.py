@@ -66,6 +66,8 @@ def alternatives(
 
 
 class _Reader:
+    """Reads answers of one model: the output head is applied to few positions at a time, where it stands alone."""
+
     def __init__(self, model: PreTrainedModel, layout: HeadLayout, top: int) -> None:
         self.model, self.top, self.limits = model, top, limits_of(model)
         self.head = plain_head(model, probe_of(model, layout), self.limits.logits_bytes)
@@ -73,13 +75,12 @@ class _Reader:
         self.most_logits = max(1, self.limits.logits_bytes // (vocabulary * torch.float32.itemsize))
 
     def batches(self, texts: list[tuple[list[int], list[int]]]) -> Iterator[list[int]]:
-        """Yield indices of texts that one pass reads, similar in length."""
+        """Yield indices of texts that one pass reads, of similar length."""
         most = self.limits.pass_tokens if self.head else self.most_logits
+        lengths = {index: len(prompt) + len(answer) for index, (prompt, answer) in enumerate(texts) if answer}
         batch: list[int] = []
-        for index in sorted(
-            (i for i, (_, answer) in enumerate(texts) if answer), key=lambda i: sum(map(len, texts[i]))
-        ):
-            if batch and (len(batch) + 1) * sum(map(len, texts[index])) > most:
+        for index in sorted(lengths, key=lengths.get):
+            if batch and (len(batch) + 1) * lengths[index] > most:
                 yield batch
                 batch = []
             batch.append(index)

@@ -58,8 +58,6 @@ def generate_batch(
     mask = torch.tensor([[0] * (width - len(e)) + [1] * len(e) for e in encoded], device=model.device)
     account = account or Account()
     decoder = _Decoder(model, tokenizer, settings, layout, ends, pad, width, _longest_span(model, settings), account)
-    account.add_pass(ids.numel(), 0.0)
-    account.add("prompt", int(mask.sum()))
     running, cache = list(range(len(batch))), None
     sampler = _sampler(batch, settings)
     while running:
@@ -146,8 +144,10 @@ class _Decoder:
                 **self.settings.generate_arguments,
             )
         new = output.sequences[:, self.prompt_tokens :].tolist()
-        self.account.add_pass(len(rows) * (len(new[0]) - before), time.perf_counter() - started)
-        self.account.add("single", len(rows) * (len(new[0]) - before))
+        steps, prompts = len(new[0]) - before, 0 if before else ids.numel()
+        self.account.add_pass(prompts + len(rows) * steps, time.perf_counter() - started, passes=steps)
+        self.account.add("prompt", 0 if before else int(mask.sum()))
+        self.account.add("single", len(rows) * steps)
         finished = {
             slot: ([*row.given, *tokens][:limit], None if stopped is None or stopped > limit else stopped)
             for slot, (row, tokens, stopped) in enumerate(zip(rows, new, stops.new_tokens_at_stop, strict=True))

@@ -42,6 +42,7 @@ class Row:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "candidate", Candidate.of(self.candidate))
+        object.__setattr__(self, "given", tuple(self.given))
         if self.code is not None and (self.seed is None or not 0 <= self.code < 1):
             raise ValueError(f"code={self.code}, seed={self.seed} given: a code is from 0 up to below 1, beside a seed")
 
@@ -56,7 +57,7 @@ class Response:
         new_tokens: how many tokens were generated, the end token included, a row's given tokens not.
         cut_tokens: how many tokens the prompt lost at its left end, where it was too long for the model.
         tokens: ids of the whole response, given tokens and end token included; only where `generate` was asked to keep
-            them, and never from a store.
+            them. A response from a store has none: a row that needs them is generated again.
     """
 
     text: str

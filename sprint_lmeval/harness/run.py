@@ -34,6 +34,8 @@ def run(options: list[str], n: dict[str, int] | None = None, dry_run: bool = Fal
     autoload.register()
     setup_logging()
     command_line, arguments = parsed(options)
+    if isinstance(logging.getLevelName(arguments.verbosity or ""), int):  # the harness obeys behind the evaluation only
+        setup_logging(arguments.verbosity)
     if not options:
         command_line._subparsers.choices["run"].print_help()
         return

@@ -251,6 +251,10 @@ DECIDE = {
     "candidate": lambda: key(row=replace(ROW, candidate=Candidate())),
     "seed": lambda: key(row=replace(ROW, seed=0)),
     "another seed": lambda: key(row=replace(ROW, seed=1)),
+    "code": lambda: key(row=replace(ROW, seed=1, code=0.5)),
+    "another code": lambda: key(row=replace(ROW, seed=1, code=0.0)),
+    "given tokens": lambda: key(row=replace(ROW, given=(1, 2))),
+    "other given tokens": lambda: key(row=replace(ROW, given=(1,))),
     "temperature of a sample": lambda: key(settings=replace(SETTINGS, temperature=1.0), row=replace(ROW, seed=1)),
 }
 

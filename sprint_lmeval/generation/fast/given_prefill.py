@@ -1,8 +1,8 @@
 """Prefill of rows that have answer tokens already (branches): what they share is read once.
 
-All rows of a group have one prompt and one candidate. The longest of them is read first, its prompt included; a row
-that shares a beginning with it takes the keys and values of that beginning, and reads the few tokens that differ. Rows
-that share too little wait for a longest one of their own, which starts from what has been read before.
+All rows of a group have one prompt and one candidate. The longest of them is read first, with the prompt. Rows that
+differ from it in few tokens take the keys and values of what they share with it, and read these few tokens. The other
+rows follow in further rounds, each with its own longest row, which starts from what has been read before.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from sprint_lmeval.generation.fast.in_flight import ActiveRow, PromptGroup
 from sprint_lmeval.generation.fast.kv_cache import KeysValues
 from sprint_lmeval.generation.fast.shared_prefill import Cohort, SharedPrefill, agreeing
 
-FEW = 16  # tokens that a row reads by itself behind the longest one
+FEW = 16  # tokens in which a row may differ from the longest one of its round
 
 
 class GivenPrefill:
-    """Prefills rows that have answer tokens; `prefill` has the passes and the common beginning of all prompts.
+    """Prefills rows that have answer tokens, by the passes of `prefill` and behind its common beginning of all prompts.
 
     Attributes:
         first_own_layer: behind the last layer: what was read is not overwritten, so no row needs a copy.
@@ -33,7 +33,7 @@ class GivenPrefill:
         return len(cohorts) <= self.prefill.rows_of(longest - len(self.prefill.start), longest)
 
     def read(self, cohorts: Sequence[Cohort]) -> Iterator[tuple[ActiveRow, KeysValues]]:
-        """Read all but the last token of each row; yield the row with keys and values that others may share."""
+        """Read all but the last token of each row; yield the row and its keys and values, which rows may share."""
         read: dict[PromptGroup, list[tuple[list[int], KeysValues]]] = {group: [] for group, _ in cohorts}
         waiting = {group: [ActiveRow.begin(row, group) for row in rows] for group, rows in cohorts}
         while waiting:
@@ -48,7 +48,7 @@ class GivenPrefill:
     def _read(
         self, rows: list[ActiveRow], read: dict[PromptGroup, list[tuple[list[int], KeysValues]]]
     ) -> list[tuple[ActiveRow, KeysValues]]:
-        """Return rows with the keys and values of all but their last token; each starts from the text nearest to it."""
+        """Return rows with keys and values of all but their last token; each starts from the text that shares most."""
         found: list[tuple[ActiveRow, KeysValues]] = []
         missing: list[tuple[ActiveRow, int, KeysValues | None]] = []
         for row in rows:
@@ -85,5 +85,5 @@ class GivenPrefill:
 
 
 def _own(row: ActiveRow, longest: ActiveRow) -> int:
-    """Return how many tokens of the row the longest one does not share."""
+    """Return in how many tokens the row differs from the longest one."""
     return row.count - agreeing(row.new, longest.new)
