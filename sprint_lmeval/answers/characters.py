@@ -18,7 +18,7 @@ _SIGNS = {
     "π": r"\pi ", "θ": r"\theta ", "∞": r"\infty ", "°": r"^\circ ", "≤": r"\le ", "≥": r"\ge ", "≠": r"\ne ",
     "±": r"\pm ", "∪": r"\cup ", "∩": r"\cap ", "∈": r"\in ", "∨": r"\lor ", "∧": r"\land ", "∣": r"\mid ",
     "∅": r"\emptyset ", "…": r"\ldots ", "⋯": r"\ldots ", "≈": r"\approx ", "⟨": "(", "⟩": ")", "ℝ": r"\mathbb{R}",
-    "∶": ":", "£": "", "€": "", "’": "'",
+    "∛": r"\sqrt[3]", "∶": ":", "£": "", "€": "", "’": "'",
 }  # fmt: skip
 CHARACTERS = str.maketrans(
     _FULL_WIDTH | _SPACES | _INVISIBLE | _SIGNS | {one: rf"\frac{{{of[0]}}}{{{of[1]}}}" for one, of in _FRACTIONS}
@@ -28,7 +28,7 @@ _LOWERED = str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789")
 _RAISED_RUN = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ]+")
 _LOWERED_RUN = re.compile("[₀₁₂₃₄₅₆₇₈₉]+")
 
-_WRAPPERS = re.compile(r"(?<!\\)\\[()\[\]]|(?<!\\)\$|\\\$")
+_WRAPPERS = re.compile(r"(?<!\\)\\[()\[\]]|(?<!\\)\$|\\[$#]")
 _COMMAND = re.compile(r"\\([A-Za-z]+)")
 _COMMANDS = dict.fromkeys("displaystyle textstyle limits nolimits middle hfill".split(), "")
 _COMMANDS |= dict.fromkeys("Big big bigg Bigg bigl bigr Bigl Bigr biggl biggr Biggl Biggr".split(), "")
@@ -38,23 +38,28 @@ _COMMANDS |= dict.fromkeys("dots cdots dotsc dotsb".split(), r"\ldots ")
 _COMMANDS |= dict.fromkeys("dfrac tfrac cfrac".split(), r"\frac")
 _COMMANDS |= {
     "leq": r"\le", "leqslant": r"\le", "geq": r"\ge", "geqslant": r"\ge", "neq": r"\ne", "lt": "<", "gt": ">",
-    "varnothing": r"\emptyset", "lor": r"\text{ or }", "vee": r"\text{ or }", "land": r"\text{ and }",
+    "deg": r"^\circ", "surd": "√", "varnothing": r"\emptyset",
+    "lor": r"\text{ or }", "vee": r"\text{ or }", "land": r"\text{ and }",
     "wedge": r"\text{ and }", "degree": r"^\circ", "degrees": r"^\circ", "langle": "(", "rangle": ")",
     "lbrace": r"\{", "rbrace": r"\}", "lvert": "|", "rvert": "|", "vert": "|", "colon": ":", "ast": r"\cdot",
     "Reals": r"\mathbb{R}", "R": r"\mathbb{R}", "infin": r"\infty", "dbinom": r"\binom", "tbinom": r"\binom",
     "backslash": r"\setminus", "lparen": "(", "rparen": ")", "lbrack": "[", "rbrack": "]", "thinspace": r"\,",
 }  # fmt: skip
 _DELIMITER = re.compile(r"\\(?:left|right)(?![a-zA-Z])\.?")
-_WITHOUT_ARGUMENT = re.compile(r"\\(?:color|textcolor|phantom|hphantom|tag\*?|label|hspace\*?) ?\{[^{}]*\}")
+_WITHOUT_ARGUMENT = re.compile(r"\\(?:color|textcolor|colorbox|phantom|hphantom|tag\*?|label|hspace\*?) ?\{[^{}]*\}")
 _UNIT_VECTOR = re.compile(
     r"\\(?:mathbf|hat|vec|boldsymbol|bm) ?\{ ?(?:\\(?:mathbf|boldsymbol) ?\{ ?)?\\?([ijk])(?:math)? ?\}{1,2}"
 )
-_UPRIGHT = re.compile(r"\\(?:mathrm|mathbf|textbf|textit) ?\{ ?([A-Za-z]|\\[a-z]+|[^{}]*[\d+=][^{}]*) ?\}")
+_UPRIGHT = re.compile(r"\\(?:mathrm|mathbf|textbf|textit) ?\{ ?([A-Za-z]|\\[a-z]+|[^{}]*[\d+=][^{}]*) ?\}(?! ?_)")
+_BOLD = re.compile(r"\\(?:bf|it)(?![a-zA-Z]| ?\{)")
+_OPEN_ROOT = re.compile(r"\\sqrt ?(\[\d+\]) ?([\dA-Za-z])")
+_DEGREE_LETTER = re.compile(r"(?<=\d) ?\^ ?(?:\{ ?o ?\}|o(?![a-z]))")
+_EULER = re.compile(r"\\text ?\{ ?e ?\}(?= ?\^)")
 _NATURAL_LOG = re.compile(r"\\log_ ?(?:\{ ?e ?\}|e)(?![a-z])")
 _ROW_SKIP = re.compile(r"\\\\ ?\[ ?-?[\d.]+ ?(?:pt|em|ex|mm|cm|in) ?\]|\\\\ ?(?=\\end ?\{)")
 _TYPED = (("**", "^"), ("<=", r"\le "), (">=", r"\ge "), ("!=", r"\ne "), ("{:}", ":"), ("...", r"\ldots "))
 
-_NAMES = "pi|theta|infinity|infty|arcsin|arccos|arctan|sinh|cosh|tanh|sin|cos|tan|cot|sec|csc|ln|log|sqrt"
+_NAMES = "pi|theta|infinity|infty|arcsin|arccos|arctan|sinh|cosh|tanh|sin|cos|tan|cot|sec|csc|ln|log|exp|sqrt"
 _TYPED_NAME = re.compile(rf"({TEXT} ?\{{[^{{}}]*\}}|\\[A-Za-z]+)|(?<![A-Za-z])({_NAMES})(?![A-Za-z])")
 _ROOT = re.compile(r"(?:√|\\sqrt(?= ?\()) ?(?:(\()|(\d+(?:\.\d+)?|[A-Za-z]|\\pi(?![a-z]))|)")
 
@@ -67,6 +72,7 @@ def one_spelling(answer: str) -> str:
         text = _commands(text)
     for typed, meant in _TYPED:
         text = text.replace(typed, meant)
+    text = _DEGREE_LETTER.sub(r"^\\circ", text)
     text = _TYPED_NAME.sub(_as_command, text)
     return _roots(text) if "√" in text or r"\sqrt(" in text or r"\sqrt (" in text else text
 
@@ -80,9 +86,15 @@ def _characters(text: str) -> str:
 def _commands(text: str) -> str:
     r"""`\mathbf{i}` beside a number is a vector (not the imaginary unit); every other single bold letter is itself."""
     text = _UNIT_VECTOR.sub(r"\\vec{\1}", _WITHOUT_ARGUMENT.sub("", text))
+    text = text.replace("\\" * 4, "\\" * 2).replace("{smallmatrix}", "{matrix}")
     text = _DELIMITER.sub("", _ROW_SKIP.sub(lambda match: r"\\" if "[" in match[0] else "", text))
     text = _COMMAND.sub(lambda match: _COMMANDS.get(match[1], match[0]), text)
-    return _NATURAL_LOG.sub(r"\\ln ", _UPRIGHT.sub(r"\1", text))
+    text = _BOLD.sub("", _EULER.sub("e", _OPEN_ROOT.sub(r"\\sqrt\1{\2}", text)))
+    return _NATURAL_LOG.sub(r"\\ln ", _UPRIGHT.sub(_upright, text))
+
+
+def _upright(match: re.Match) -> str:
+    return f"{{{match[1]}}}" if match[1][0].isdigit() else match[1]  # in braces, so that two do not run together
 
 
 def _as_command(match: re.Match) -> str:

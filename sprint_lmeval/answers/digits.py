@@ -11,7 +11,7 @@ from fractions import Fraction
 from sprint_lmeval.answers.characters import TEXT
 
 _MARK = r"(?: ?(?:\{,\}|, ?\\!|\\! ?,|\\[,;:!]|\\ |~) ?| )"
-_MARKED_GROUPS = re.compile(rf"(?<![\w.,^\\])[1-9]\d{{0,2}}(?:{_MARK}\d{{3}}){{1,19}}(?!\d|{_MARK}\d|-[A-Za-z]{{2}})")
+_MARKED_GROUPS = re.compile(rf"(?<![\w.^\\])[1-9]\d{{0,2}}(?:{_MARK}\d{{3}}){{1,19}}(?!\d|{_MARK}\d|-[A-Za-z]{{2}})")
 _COMMA_GROUPS = re.compile(r"(?<![\w.,^\\])[1-9]\d{0,2}(?:,\d{3}){1,19}(?!\d|,\d)")
 _BRACKET = re.compile(r"\\[{}]|[()\[\]]")
 _FRAC = r"\\frac ?(?:\{ ?\d{1,20} ?\}|\d) ?(?:\{ ?\d{1,20} ?\}|\d)"
@@ -20,6 +20,7 @@ _REPEATING = re.compile(
     r"(?<![\d.])(\d{0,20})\.(\d{0,20})"
     r"(?:\\(?:overline|bar|dot) ?(?:\{ ?(\d{1,20}) ?\}|(\d))|(?<=\.)\((\d{1,20})\))(?:\\ldots)?"
 )
+_DOTTED = re.compile(r"\\dot ?\{?(\d)\}?(\d{0,18})\\dot ?\{?(\d)\}?|(?<!\d)\\overline ?\{ ?\.(\d{1,20}) ?\}")
 _GOING_ON = re.compile(r"(?<![\d.])(\d{0,20})\.(\d{1,40}) ?\\ldots ?(?![\w,])")
 _POWER_OF_TEN = re.compile(r"(?<![\w.\\}])(\d{1,20}(?:\.\d{1,20})?)[eE]([+-]?\d{1,3})(?![\w.])")
 _ENDING = r"(?:st|nd|rd|th)"
@@ -37,7 +38,7 @@ _SCAFFOLD = re.compile(rf"{TEXT}|base|[{{}}()\s-]")
 _DIGITS_IN_TEXT = re.compile(rf"{TEXT} ?\{{ ?([\dA-Fa-f]{{1,60}}) ?\}}(?=[\dA-Fa-f]{{0,60}}\)? ?_)")
 _DIGITS_IN_BRACKETS = re.compile(r"(?<![\w}\\])\(([\dA-Fa-f]{1,60})\) ?(?=_)")
 _GROUP = re.compile(r"(?<![\w}\]^\\])\{ ?(-?[\d.]+) ?\}")
-_ONE_I = re.compile(r"(?<![\w.^\\}])1 ?(?=i(?![a-zA-Z]))")
+_ONE_I = re.compile(r"(?<![\w.^\\}])1 ?(?:\\cdot )?(?=i(?![a-zA-Z]))|(?<=\d) ?\\cdot (?=i(?![a-zA-Z]))")
 _NUMERAL = r"(?:\d+(?:\.\d+)?|\.\d+)"
 _BESIDE = re.compile(
     rf"(?<![\w\\^.]){_NUMERAL}(?: +| *\{{ *){_NUMERAL}|(?<![\w\\^.]){_NUMERAL} *\{{? *{_FRAC}"
@@ -90,6 +91,7 @@ def without_ordinals(text: str) -> str:
 
 def repeating_as_fraction(text: str) -> str:
     r"""`0.1\overline{6}`, `0.(3)` and `0.1666\ldots` as fractions; `3.14\ldots`, which repeats nothing, as 3.14."""
+    text = _DOTTED.sub(_overlined, text)
     text = _REPEATING.sub(lambda found: _fraction(found[1], found[2], found[3] or found[4] or found[5]), text)
     return _GOING_ON.sub(_going_on, text) if r"\ldots" in text else text
 
@@ -107,6 +109,10 @@ def beside_each_other(text: str) -> bool:
 
 def _without_commas(match: re.Match) -> str:
     return match[0].replace(",", "")
+
+
+def _overlined(match: re.Match) -> str:
+    return rf".\overline{{{match[4]}}}" if match[4] else rf"\overline{{{match[1]}{match[2]}{match[3]}}}"
 
 
 def _going_on(match: re.Match) -> str:

@@ -9,9 +9,12 @@ _NUMBER_IN_TEXT = re.compile(
     rf"{TEXT} ?\{{ ?(-? ?(?:\\?\$ ?)?[\d.,]*\d(?:/\d+)?) ?(\\?%)?"
     r"( ?(?!(?:and|or|to|base|in)\b)[A-Za-z][A-Za-z. ]*)?\}(?! ?_)"
 )
+_WORDLESS = re.compile(rf"{TEXT} ?\{{((?=[^{{}}]*\d)(?:[A-Za-z]?[^A-Za-z{{}}])*[A-Za-z]?)\}}(?! ?_)")
+_BLANK = re.compile(rf"{TEXT} ?\{{ *\}}")
 _ANSWER_IS = r"(?:so |thus |hence )?(?:the )?(?:final |correct )?answer(?: is| ?:| ?=) ?:? ?"
+_LEADS = r"(?:\b(?:is|are|equals|be|about|approximately|exactly|point)|[:=]) ?"
 _PROSE = re.compile(
-    rf"^(?:{TEXT} ?\{{[^{{}}]*(?:\b(?:is|are|equals|be)|[:=]) ?\}}|{_ANSWER_IS}) ?(?=[^ ])", re.IGNORECASE
+    rf"^(?:(?:{TEXT} ?\{{[^{{}}]*\}} ?[A-Za-z] ?)?{TEXT} ?\{{[^{{}}]*{_LEADS}\}}|{_ANSWER_IS}) ?(?=[^ ])", re.IGNORECASE
 )
 _PROSE_IN_TEXT = re.compile(rf"^({TEXT} ?\{{) ?{_ANSWER_IS}", re.IGNORECASE)
 _NAME = re.compile(r"^[A-Za-z][a-z]{2,}(?: [a-z]+){0,3} ?=(?!=)")
@@ -19,13 +22,14 @@ _NAME = re.compile(r"^[A-Za-z][a-z]{2,}(?: [a-z]+){0,3} ?=(?!=)")
 
 def without_prose(text: str) -> str:
     r"""`\text{The answer is }5`, `\text{5 cm}`, `Area = 5` as `5`, `5\text{ cm}`, `\text{Area}=5`."""
-    text = _NUMBER_IN_TEXT.sub(_value_first, _PROSE_IN_TEXT.sub(r"\1", _PROSE.sub("", text)))
+    text = _PROSE_IN_TEXT.sub(r"\1", _PROSE.sub("", _BLANK.sub(r"\\ ", text)))
+    text = _WORDLESS.sub(r"{\1}", _NUMBER_IN_TEXT.sub(_value_first, text))
     return _NAME.sub(lambda match: rf"\text{{{match[0][:-1].strip()}}}=", text)
 
 
 def _value_first(match: re.Match) -> str:
     unit = rf"\text{{{match[3]}}}" if match[3] else ""
-    return match[1] + (r"\%" if match[2] else "") + unit
+    return f"{{{match[1]}}}" + (r"\%" if match[2] else "") + unit
 
 
 def word_text(text: str) -> str | None:

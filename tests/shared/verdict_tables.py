@@ -6,8 +6,9 @@ Table = dict[str, list[tuple[str, list[str], list[str]]]]
 
 
 def wrongly_judged(rows: list[tuple[str, list[str], list[str]]], kind: str = "math") -> list[tuple[str, str, str]]:
-    """(gold, answer in the box, verdict) of every answer whose verdict is not the one of the table."""
-    responses = [[rf"Therefore \boxed{{{answer}}}." for answer in right + wrong] for _, right, wrong in rows]
+    """(gold, answer, verdict) of every answer whose verdict is not the table's: in a box for `math`, else as it is."""
+    frame = "Therefore \\boxed{%s}." if kind == "math" else "%s"
+    responses = [[frame.replace("%s", answer) for answer in right + wrong] for _, right, wrong in rows]
     judged = judge_many([(said, row[0], kind) for said, row in zip(responses, rows, strict=True)])
     found = []
     for (gold, right, wrong), judgement in zip(rows, judged, strict=True):
