@@ -1,8 +1,8 @@
 """Show on a running engine that adapters do something, before any number is made with them.
 
-An engine drops without a word an adapter whose names fit no module of its own model. In: log-probabilities of a short
-text under a candidate. Out: `AdapterTest`, or an InputError. That adapters are the pruned heads is shown elsewhere, on
-weights (tests of adapters.py); this shows that they are there.
+An engine drops an adapter whose names fit no module of its own model, without a word. In: log-probabilities of a short
+text under a candidate. Out: `AdapterTest`, or an InputError. That an adapter equals the pruned head is tested on
+weights (tests/adapters/test_maker.py); this shows that the engine applies it.
 """
 
 from __future__ import annotations

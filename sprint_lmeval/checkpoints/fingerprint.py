@@ -9,7 +9,8 @@ A hash is kept in the user's cache folder and holds while device, inode, size an
 change time (ctime) is set by the system at every write and rename, also where a copy keeps the modification time. Not
 kept: a file that changed less than a minute before (within one tick of its clock, or through a memory map whose page
 was not yet written back, it could change again unseen) and files on file systems that let users set all times or have
-no change time (FUSE, SMB, FAT). Who sets the machine's clock or edits the disk below the file system is not seen.
+no change time (FUSE, SMB, FAT). Who sets the machine's clock or edits the disk below the file system is not seen. A
+hash costs 0.64 s of a processor for each GB, a kept one 0.07 ms (AMD EPYC, `python -m benchmarks.fingerprint`).
 """
 
 from __future__ import annotations

@@ -95,7 +95,8 @@ class HFPrunedBestOfN(BestOfN, LazyWeights):
         self._account = Account()
         self._most_rows = kwargs.get("max_batch_size")
         self._fingerprint = partial(model_fingerprint, pretrained, **kwargs)
-        self._altered = altered_facts(pretrained, kwargs)
+        self._alterations = partial(altered_facts, pretrained, kwargs)
+        self._altered = self._alterations()
         if stored is not None:
             self._keep_in(stored, model_facts(pretrained, kwargs, self.model, self.tokenizer, self.device.type))
         altered = altered_decoding(self.model.generation_config.to_diff_dict())
@@ -114,6 +115,11 @@ class HFPrunedBestOfN(BestOfN, LazyWeights):
         if self.weights_loaded:
             return
         super().load_weights()
+        if (self._fingerprint(), self._alterations()) != (self.stored.facts["fingerprint"], self._altered):
+            raise InputError(
+                "the model's files changed between the start of this run and the loading of its weights: repeat the "
+                "command; what is in the store is of the earlier files"
+            )
         self.layout = head_layout(self.model)
         self.self_test = self._tested()
         log.info("self-test %s", self.self_test)

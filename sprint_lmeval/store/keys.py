@@ -59,6 +59,7 @@ def model_facts(
     revision = str(arguments.get("revision") or "main")
     hub = {key: arguments[key] for key in ("token", "cache_dir") if arguments.get(key)}
     peft, delta = (arguments.get(name) if by_name else None for name in ("peft", "delta"))
+    own_code = bool(arguments.get("trust_remote_code") and getattr(model.config, "auto_map", None))
     return {
         "engine": ENGINE,
         "decoder": DECODER,
@@ -72,6 +73,7 @@ def model_facts(
         "device": device_type,
         "tokenizer": tokenizer_digest(tokenizer),
         "arguments": {k: _text(v) for k, v in arguments.items() if k not in KNOWN_OTHERWISE and v is not None},
+        **({"own_code": True} if own_code else {}),  # where transformers has code too, it may say otherwise
         **loaded_facts(model),
     }
 

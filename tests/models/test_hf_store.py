@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 from lm_eval.api.instance import Instance
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from sprint_lmeval.candidates import Candidate
@@ -15,7 +16,7 @@ from sprint_lmeval.errors import InputError
 from sprint_lmeval.generation.decode import Row, Settings
 from sprint_lmeval.models.hf import HFPrunedBestOfN
 from sprint_lmeval.store.database import Store
-from sprint_lmeval.store.keys import row_key, run_key, tokenizer_digest
+from sprint_lmeval.store.keys import model_facts, row_key, run_key, tokenizer_digest
 from sprint_lmeval.tiny import MODEL_FOLDER
 from tests.shared.harness_requests import count_rows, model, requests
 
@@ -167,6 +168,18 @@ def test_a_stand_in_that_promised_another_model_is_refused(path, monkeypatch):
         lm.generate_until(requests(1))
 
 
+def test_files_that_change_before_the_weights_are_loaded_end_the_run(path, tmp_path):
+    """Else the texts of the new weights would stand in the store under the fingerprint of the old ones."""
+    folder = shutil.copytree(MODEL_FOLDER, tmp_path / "model")
+    lm = model(pretrained=str(folder), head_masks="L1H2", store=path)
+    weights = load_file(folder / "model.safetensors")
+    save_file({name: tensor + 0.1 for name, tensor in weights.items()}, folder / "model.safetensors", {"format": "pt"})
+    with pytest.raises(InputError, match="files changed between the start of this run and the loading"):
+        lm.generate_until(requests(1))
+    assert lm.stored.described() == {"file": "answers.sqlite", "reused": 0, "generated": 0}
+    assert lm.stored.store.count() == 0
+
+
 def test_an_adapter_has_answers_of_its_own(path, tmp_path):
     import peft
 
@@ -278,6 +291,16 @@ def test_model_arguments_change_the_facts(path):
     for changed in ({"dtype": "bfloat16"}, {"attn_implementation": "eager"}, {"mixed_precision_dtype": "bfloat16"}):
         assert facts(**changed) != plain, changed
     assert facts(rope_theta=5.0)["arguments"] == {"rope_theta": 5.0}
+
+
+def test_trusted_code_of_a_model_changes_the_facts(path):
+    lm = model(head_masks="L1H2", store=path)
+    lm.model.config.auto_map = {"AutoModelForCausalLM": "own.Model"}
+
+    def facts(trust: bool) -> dict:
+        return model_facts(str(MODEL_FOLDER), {"trust_remote_code": trust}, lm.model, lm.tokenizer, "cpu")
+
+    assert facts(True) == facts(False) | {"own_code": True}
 
 
 def test_the_digest_of_a_tokenizer_ignores_traces_of_its_last_call():
