@@ -66,24 +66,22 @@ def curves_figure(rows: Sequence[dict]) -> tuple[Figure, list[str]]:
     if len(models) > len(shown):
         left_out.append(f"{len(models) - len(shown)} of {len(models)} models are not drawn, only the best")
     figure, axes = new_figure(10.5, 3.9 * len(shown), len(shown), 2)
-    styles: dict[str, dict] = {}
     for model, panels in zip(shown, axes, strict=True):
         of_model = [row for row in rows if row["model"] == model]
         drawn = drawn_rows(of_model)
         if len(drawn) < len(of_model):
             left_out.append(f"{len(of_model) - len(drawn)} of {len(of_model)} runs of {model} are not drawn")
         n = max(row["n"] for row in of_model)
-        draw_panels(panels, [curve_of(row["run"], n) for row in drawn], n, styles)
+        draw_panels(panels, [(curve_of(row["run"], n), line_style(row["look"])) for row in drawn], n)
         panels[0].set_title(f"{shortened(model)}, {shortened(rows[0]['task'])}", loc="left")
     return figure, left_out
 
 
-def draw_panels(panels: Sequence[Axes], curves: Sequence[Curve], n: int, styles: dict[str, dict]) -> None:
-    """Draw one model; a strategy looks the same in all of them."""
+def draw_panels(panels: Sequence[Axes], curves: Sequence[tuple[Curve, dict]], n: int) -> None:
+    """Draw the curves of one model, each with its style."""
     over_n, over_tokens = panels
-    for one in curves:
+    for one, style in curves:
         places = np.arange(1, len(one.passed) + 1)
-        style = styles.setdefault(one.label, line_style(len(styles)))
         _draw(over_n, places, one, style)
         if one.tokens is not None and one.flat:
             over_tokens.axhline(100 * one.passed[0], color=style["color"], linestyle=":", linewidth=0.8)

@@ -1,8 +1,8 @@
 """How figures look and how they are written: readable in grey and by colour-blind eyes, the same bytes every time.
 
-Lines differ in style and marker as well as in colour (the palette of Okabe and Ito 2008); maps are cividis, whose
-lightness rises all the way, and what is better than the unpruned model bears a sign. Names are shown as they are: no
-part of them is read as mathematics.
+A strategy has one colour, line and marker in all figures and on the page; lines differ in style and marker as well as
+in colour. Gains are drawn on one diverging scale, white at zero, with numbers in the cells. Names are shown as they
+are: no part of them is read as mathematics.
 """
 
 from __future__ import annotations
@@ -14,15 +14,20 @@ from textwrap import wrap
 
 from matplotlib import rc_context
 from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
 from sprint_lmeval.files import whole_file
 
-# Without the palette's yellow, which is lost on white.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+# As in page.css (--series-0 ...), dark enough for thin lines on white; 0 is the unpruned model's.
+COLOURS = (
+    *("#44515c", "#0063a6", "#b34700", "#00795a", "#a3357a"),
+    *("#5b4bb3", "#7a5c00", "#00808f", "#c2334d", "#5d7a00"),
+)
 LINES = ("-", "--", "-.", ":")
 MARKERS = "osv^DX*P"
-MAP = "cividis"
+RATES = "cividis"  # its lightness rises all the way
+GAINS = LinearSegmentedColormap.from_list("gains", ("#b34700", "#ffffff", "#0063a6"))
 STYLE = {
     "svg.hashsalt": "sprint-lmeval",
     "svg.fonttype": "none",  # text stays text: smaller, and any script shows

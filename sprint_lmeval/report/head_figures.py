@@ -10,15 +10,19 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from sprint_lmeval.report.figures import COLOURS, MAP, new_figure, shortened, title_of
+from sprint_lmeval.report.figures import COLOURS, GAINS, RATES, new_figure, shortened, title_of
 from sprint_lmeval.report.heads import HeadTable, best_head_gains
 
-BETTER, WORSE, LINE = COLOURS[5], COLOURS[4], COLOURS[6]
+BETTER, WORSE, LINE = "#56B4E9", "#E69F00", "#000000"
 MAX_BARS = 120  # in one line of bars; more layers go into further lines
 MAX_PANELS = 31
+MAX_NUMBERS = 4_000  # of all panels of a map; with more cells only what is above the unpruned model is marked
+CLIPPED = (
+    95  # percentile of gains, without their signs, that the scale ends at: a few ruinous heads would take all of it
+)
 ROOM = 0.07  # of the height, below the bars, for the names of the layers
 WIDE = 21  # characters of a name under a violin
-FEWEST = 3  # values that a violin is drawn of; fewer are shown as points
+FEWEST = 12  # values that a violin is drawn of; fewer are shown as points
 
 
 def bars_figure(table: HeadTable) -> Figure:
@@ -81,9 +85,9 @@ def violins_figure(name: str, what: str, gains: dict[str, list[float]]) -> Figur
         values = 100 * np.array(values)
         if len(values) >= FEWEST and np.ptp(values) > 0:
             for body in panel.violinplot(values, [place], widths=0.8, showextrema=False)["bodies"]:
-                body.set(facecolor=COLOURS[5], edgecolor=LINE, alpha=0.5, linewidth=0.8)
+                body.set(facecolor=BETTER, edgecolor=LINE, alpha=0.5, linewidth=0.8)
         beside = place + 0.16 * (np.arange(len(values)) % 3 - 1) * (len(values) > 1)
-        panel.plot(beside, values, linestyle="", marker="o", markersize=3, color=COLOURS[0])
+        panel.plot(beside, values, linestyle="", marker="o", markersize=3, color=COLOURS[1])
         panel.hlines(np.median(values), place - 0.25, place + 0.25, color=LINE, linewidth=1.8)
     panel.axhline(0, color=LINE, linestyle="--", linewidth=1)
     names = ["\n".join([*wrap(shortened(of), WIDE), f"({len(values)})"]) for of, values in gains.items()]
@@ -95,36 +99,55 @@ def violins_figure(name: str, what: str, gains: dict[str, list[float]]) -> Figur
 
 
 def maps_figure(table: HeadTable) -> Figure:
-    """Return Tables 1-4 as maps: gain over the unpruned model, layer by head; + marks what is above it."""
+    """Return Tables 1-4 as maps: gain over the unpruned model, or Pass@1 where it was not run, as colour and number."""
     shown = range(min(len(table.subjects), MAX_PANELS))
     columns = min(3, len(shown))
     rows = -(-len(shown) // columns)
     tall = 0.8 + 0.21 * len(table.layers)
     figure, axes = new_figure(max(4.5, 3.6 * columns), max(2.6, tall * rows + 0.5), rows, columns)
     panels = [panel for line in axes for panel in line]
-    values = 100 * (table.rates if np.isnan(table.base).all() else table.gains)
-    low, high = np.nanpercentile(values, 20), np.nanmax(values)  # a few ruinous heads would take all of the scale
+    known = not np.isnan(table.base).all()
+    values = 100 * (table.gains if known else table.rates)
+    most = max(np.nanpercentile(np.abs(values), CLIPPED), 0.1)
+    low, high = (-most, most) if known else (np.nanmin(values), np.nanmax(values))
+    style = {"cmap": GAINS if known else RATES, "vmin": low, "vmax": high}
+    numbered = values[0].size * len(shown) <= MAX_NUMBERS
     for number, panel in enumerate(panels):
         if number not in shown:
             panel.set_axis_off()
             continue
-        drawn = panel.imshow(values[number], cmap=MAP, vmin=low, vmax=high, aspect="auto", interpolation="nearest")
-        _mark(panel, table, number, (low + high) / 2)
-    label = "Pass@1, %" if np.isnan(table.base).all() else "gain, points"
-    figure.colorbar(drawn, ax=panels, label=label, shrink=0.8, extend="min" if np.nanmin(values) < low else "neither")
-    marked = ", + above the unpruned model" if (table.gains > 0).any() else ""
-    figure.suptitle(title_of(figure, table.name, f"layer by head{marked}"), fontsize=10)
+        drawn = panel.imshow(values[number], aspect="auto", interpolation="nearest", **style)
+        _write_cells(panel, table, number, style, numbered)
+        _name_axes(panel, table, number)
+    beyond = (np.nanmin(values) < low, np.nanmax(values) > high)
+    extend = {(True, True): "both", (True, False): "min", (False, True): "max"}.get(beyond, "neither")
+    figure.colorbar(drawn, ax=panels, label="gain, points" if known else "Pass@1, %", shrink=0.8, extend=extend)
+    what = "layer by head" if numbered or not known else "layer by head, + above the unpruned model"
+    figure.suptitle(title_of(figure, table.name, what), fontsize=10)
     return figure
 
 
-def _mark(panel: Axes, table: HeadTable, subject: int, middle: float) -> None:
-    gains = table.gains[subject]
-    size = 7 if len(table.heads) <= 16 else 4.5
-    for layer, head in np.argwhere(gains > 0):
-        dark = 100 * gains[layer, head] < middle
-        panel.text(head, layer, "+", ha="center", va="center", fontsize=size, color="white" if dark else "black")
-    for layer, head in np.argwhere(np.isnan(gains) & np.isnan(table.rates[subject])):
-        panel.text(head, layer, "·", ha="center", va="center", fontsize=size, color="0.5")
+def _write_cells(panel: Axes, table: HeadTable, subject: int, style: dict, numbered: bool) -> None:
+    """Numbers in the cells, or a + where a head is above the unpruned model; a dot where it was not run."""
+    known = style["cmap"] is GAINS
+    values = 100 * (table.gains if known else table.rates)[subject]
+    size = min(6.5, 90 / len(table.heads))
+    middle = (style["vmin"] + style["vmax"]) / 2
+    for (layer, head), value in np.ndenumerate(values):
+        dark = abs(value) > 0.6 * style["vmax"] if known else value < middle
+        text, colour = _cell(value, known, numbered), "white" if dark else "black"
+        if np.isnan(value):
+            text, colour = "·", "0.5"
+        panel.text(head, layer, text, ha="center", va="center", fontsize=size, color=colour)
+
+
+def _cell(value: float, gain: bool, numbered: bool) -> str:
+    if not numbered or np.isnan(value):
+        return "+" if gain and value > 0 else ""
+    return f"{round(float(value)):{'+' if gain else ''}d}"
+
+
+def _name_axes(panel: Axes, table: HeadTable, subject: int) -> None:
     step = max(1, len(table.heads) // 12)
     panel.set_xticks(range(0, len(table.heads), step), table.heads[::step], fontsize=7)
     step = max(1, len(table.layers) // 12)

@@ -40,7 +40,8 @@ def leaderboard(
     standard error, None unknown), unbiased, mean, majority,
     no_answer, truncated, grader_failed, distinct_answers, tokens_per_answer, tokens_per_question, seconds, common_n,
     comparisons (list of `compare`), best_at (every k at which it is the best baseline), baseline (bool), methods,
-    redundancy and scored_under (of a score file, or {}), run, path.
+    redundancy and scored_under (of a score file, or {}), run, path, look (number of the
+    strategy's colour, line and marker in the whole report; 0 is `base`).
     """
     rows = []
     for number, group in enumerate(groups, 1):
@@ -49,7 +50,9 @@ def leaderboard(
             row["comparisons"] = _comparisons(row, of_group)
         rows += sorted(of_group, key=lambda row: (-row["pass"].get(row["common_n"], 0), row["model"], row["strategy"]))
     _correct(rows)
-    return rows
+    looks = dict.fromkeys(["base", *(row["strategy"] for row in rows)])
+    numbers = {strategy: number for number, strategy in enumerate(looks)}
+    return [row | {"look": numbers[row["strategy"]]} for row in rows]
 
 
 def _row(number: int, group: ComparableRuns, run: Run, scores: RunScores | None) -> dict:

@@ -1,16 +1,20 @@
 """Figures by their data: lines, bars, violins and maps hold the numbers they stand for."""
 
+import re
+
 import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 
 from sprint_lmeval.errors import InputError
+from sprint_lmeval.report import head_figures
 from sprint_lmeval.report.curves import MAX_CURVES, curves_figure
-from sprint_lmeval.report.figures import file_name, line_style, save_figure
+from sprint_lmeval.report.figures import COLOURS, LINES, MARKERS, file_name, line_style, save_figure
 from sprint_lmeval.report.head_figures import bars_figure, layer_gains, maps_figure, violins_figure
 from sprint_lmeval.report.heads import best_head_gains, head_table, heads_csv, heads_markdown, table_name
 from sprint_lmeval.report.leaderboard import leaderboard
+from sprint_lmeval.report.page.write import STATIC
 from sprint_lmeval.runs.comparable import comparable_groups
 from sprint_lmeval.runs.run import read_runs
 from tests.shared.gate_examples import write_run
@@ -65,8 +69,14 @@ def test_what_has_no_room_is_told_and_the_unpruned_model_stays(tmp_path):
 def test_curves_are_told_apart_without_colour():
     styles = [(line_style(number)["linestyle"], line_style(number)["marker"]) for number in range(32)]
     assert len(set(styles)) == 32  # more curves than a figure has: no two look the same in grey
-    colours = [line_style(number)["color"] for number in range(7)]
-    assert len(set(colours)) == 7
+    colours = [line_style(number)["color"] for number in range(10)]
+    assert len(set(colours)) == 10
+
+
+def test_few_points_are_no_density():
+    few, many = ([k / 100 for k in range(count)] for count in (11, 12))
+    for values, bodies in ((few, 0), (many, 1)):
+        assert len(violins_figure("x", "gains", {"all": values}).axes[0].collections) == bodies + 1  # and the median
 
 
 def test_a_strategy_looks_the_same_for_every_model(tmp_path):
@@ -77,6 +87,21 @@ def test_a_strategy_looks_the_same_for_every_model(tmp_path):
     figure, _ = curves_figure(rows_of(tmp_path))
     looks = [{x.get_label(): (x.get_color(), x.get_marker()) for x in axes.lines} for axes in figure.axes[::2]]
     assert looks[0] == looks[1] and len(looks[0]) == 2
+    assert [looks[0][row["strategy"]][0] for row in rows_of(tmp_path)] == [
+        COLOURS[row["look"]] for row in rows_of(tmp_path)
+    ]
+
+
+def test_the_page_has_the_colours_and_markers_of_the_figures():
+    style, script = ((STATIC / name).read_text() for name in ("page.css", "curves.js"))
+    assert re.findall(r"--series-\d: (#[0-9a-f]{6})", style)[: len(COLOURS)] == list(COLOURS)
+    names = re.findall(r'"([\w-]+)"', re.search(r"SYMBOLS = \[(.*?)\]", script)[1])
+    matplotlib_names = dict(
+        zip("os^vDX*P", "circle square triangle-up triangle-down diamond x star cross".split(), strict=True)
+    )
+    assert names == [matplotlib_names[sign] for sign in MARKERS]
+    dashes = re.findall(r'"(\w+)"', re.search(r"DASHES = \[(.*?)\]", script)[1])
+    assert dashes == [{"-": "solid", "--": "dash", "-.": "dashdot", ":": "dot"}[line] for line in LINES]
 
 
 # ---- Tables 1-4, Figures 2 and 5 ----
@@ -118,12 +143,33 @@ def test_violins_show_every_point_and_need_no_spread():
     assert [label.get_text() for label in axes.get_xticklabels()] == ["all\n(4)", "same\n(3)", "one\n(1)"]
 
 
-def test_maps_mark_what_is_above_the_unpruned_model():
+def test_maps_have_the_gains_as_numbers_and_are_white_at_zero():
     figure = maps_figure(table())
     panels = [axes for axes in figure.axes if axes.images]
     assert len(panels) == 3
     assert panels[2].images[0].get_array().tolist() == [[0, 50], [-50, -50]]
-    assert [(text.get_position(), text.get_text()) for text in panels[2].texts] == [((1, 0), "+")]
+    cells = {text.get_position(): text.get_text() for text in panels[2].texts}
+    assert cells == {(0, 0): "+0", (1, 0): "+50", (0, 1): "-50", (1, 1): "-50"}
+    for panel in panels:
+        low, high = panel.images[0].get_clim()
+        assert low == -high and panel.images[0].get_cmap()(0.5)[:3] == pytest.approx((1, 1, 1), abs=0.01)
+
+
+def test_a_few_ruinous_heads_do_not_take_the_scale():
+    names = ("base", *(f"L0H{head}" for head in range(40)))
+    letters = [
+        "c" * 40 + "i" if row % 2 else "c" + "i" * (row == 0) + "c" * (39 - (row == 0)) + "i" for row in range(8)
+    ]
+    figure = maps_figure(head_table(matrix(letters, names, ("one",) * 8), "m"))
+    panel = next(axes for axes in figure.axes if axes.images)
+    assert panel.images[0].get_clim()[1] < 15 and panel.images[0].get_array().min() == -100
+
+
+def test_a_map_of_very_many_cells_marks_instead_of_counting(monkeypatch):
+    monkeypatch.setattr(head_figures, "MAX_NUMBERS", 3)
+    figure = maps_figure(table())
+    panels = [axes for axes in figure.axes if axes.images]
+    assert [text.get_position() for text in panels[2].texts if text.get_text() == "+"] == [(1, 0)]
     assert figure.get_suptitle().endswith("+ above the unpruned model")
 
 

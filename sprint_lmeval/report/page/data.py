@@ -78,11 +78,13 @@ class _Task:
         self.questions = [_question_data(question, mathematics, texts) for question in known.values()]
 
     def runs(self, place: int) -> list[dict]:
-        one_model = len({row["model"] for row in self.rows}) == 1
+        models = list(dict.fromkeys(row["model"] for row in self.rows))
         n = max(row["n"] for row in self.rows)
         return [
             {
-                "label": row["strategy"] if one_model else f"{row['model']}: {row['strategy']}",
+                "label": row["strategy"] if len(models) == 1 else f"{row['model']}: {row['strategy']}",
+                "look": row["look"],
+                "model": models.index(row["model"]),
                 "task": place,
                 **curve_data(row["run"], n),
                 **self._outcomes(row["run"]),

@@ -94,5 +94,5 @@ def test_contrast_of_both_themes(theme):
         assert min(contrast(color[name], color[back]) for back in ("page", "panel", "hover")) >= 4.5, name
     assert contrast(color["good"], color["good-back"]) >= 4.5 and contrast(color["bad"], color["bad-back"]) >= 4.5
     assert contrast(color["text"], color["none-back"]) >= 4.5
-    for number in range(7):  # of lines
+    for number in range(10):  # of lines
         assert contrast(color[f"series-{number}"], color["panel"]) >= 3

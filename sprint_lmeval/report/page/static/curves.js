@@ -1,18 +1,20 @@
 // Pass@N curves of one task: Plotly draws, buttons below are the legend (reachable by keyboard, and on a phone).
 
-const DASHES = ["solid", "dash", "dot", "dashdot"];
+// As in the figures: lines and markers by the strategy's number, 0 being the unpruned model.
+const DASHES = ["solid", "dash", "dashdot", "dot"];
 const DASH_ARRAYS = { solid: "", dash: "7 4", dot: "2 3", dashdot: "7 3 2 3" };
-const SYMBOLS = ["circle", "square", "diamond", "triangle-up", "x", "cross", "star"];
-const SIGNS = ["●", "■", "◆", "▲", "✖", "✚", "★"];
-const COLORS = 7; // --series-0 ... in page.css
+const SYMBOLS = ["circle", "square", "triangle-down", "triangle-up", "diamond", "x", "star", "cross"];
+const SIGNS = ["●", "■", "▼", "▲", "◆", "✖", "★", "✚"];
+const COLORS = 10; // --series-0 ... in page.css
 const CHART = { displayModeBar: false, responsive: true, scrollZoom: false, doubleClick: false };
 
-function lookOf(place) {
+// A strategy has one colour and marker; the models of a chart differ in their lines.
+function lookOf({ look, model }) {
   return {
-    color: color(`series-${place % COLORS}`),
-    dash: DASHES[Math.floor(place / COLORS) % DASHES.length],
-    symbol: SYMBOLS[place % SYMBOLS.length],
-    sign: SIGNS[place % SYMBOLS.length],
+    color: color(`series-${look % COLORS}`),
+    dash: DASHES[(look + Math.floor(look / SYMBOLS.length) + model) % DASHES.length],
+    symbol: SYMBOLS[look % SYMBOLS.length],
+    sign: SIGNS[look % SYMBOLS.length],
   };
 }
 
@@ -76,8 +78,8 @@ function startCurves(core) {
   const hidden = new Set();
   const runsShown = () => core.runs.filter((run) => run.task === Number(byId("curves-task").value) && run.curve);
 
-  function legendButton(run, place) {
-    const button = el("button", { type: "button", "aria-pressed": !hidden.has(run) }, sampleOf(lookOf(place)), el("span", {}, run.label));
+  function legendButton(run) {
+    const button = el("button", { type: "button", "aria-pressed": !hidden.has(run) }, sampleOf(lookOf(run)), el("span", {}, run.label));
     button.addEventListener("click", () => {
       if (!hidden.delete(run)) hidden.add(run);
       button.setAttribute("aria-pressed", !hidden.has(run));
@@ -94,18 +96,18 @@ function startCurves(core) {
       draw();
       byId("curves-legend").lastElementChild.focus();
     });
-    byId("curves-legend").replaceChildren(...runs.map(legendButton), all);
+    byId("curves-legend").replaceChildren(...runs.map((run) => legendButton(run)), all);
   }
 
   function drawChart() {
     const overTokens = byId("curves-axis").value === "tokens";
     const runs = runsShown();
     const lines = [];
-    runs.forEach((run, place) => {
+    runs.forEach((run) => {
       if (hidden.has(run) || (overTokens && !run.tokens)) return;
       const x = overTokens ? run.tokens : run.curve.map((_, k) => k + 1);
-      if (byId("curves-bands").checked && run.low) lines.unshift(bandOf(run, x, lookOf(place)));
-      lines.push(lineOf(run, x, lookOf(place)));
+      if (byId("curves-bands").checked && run.low) lines.unshift(bandOf(run, x, lookOf(run)));
+      lines.push(lineOf(run, x, lookOf(run)));
     });
     const n = Math.max(1, ...runs.map((run) => run.curve.length));
     const xaxis = overTokens ? { title: { text: "generated tokens per question (mean)" }, rangemode: "tozero" } : axisOfN(n);

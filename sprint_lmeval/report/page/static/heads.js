@@ -13,12 +13,22 @@ function colorsOf(names) {
   return names.map((name, place) => [place / (names.length - 1), color(name)]);
 }
 
-// Gains have zero in the middle, in the colour of the page.
+// Gains have zero in the middle, in the colour of the page, and an end that a few ruinous heads do not set.
 function scaleOf(values, gain) {
   const known = values.flat().filter((value) => value !== null);
   if (!gain) return { zmin: Math.min(...known), zmax: Math.max(...known), colorscale: colorsOf(["low", "high"]) };
-  const most = Math.max(...known.map(Math.abs), 0.1);
+  const sizes = known.map(Math.abs).sort((a, b) => a - b);
+  const most = Math.max(sizes[Math.ceil(0.8 * sizes.length) - 1] ?? 0, 0.1);
   return { zmin: -most, zmax: most, colorscale: colorsOf(["worse", "panel", "better"]) };
+}
+
+// Whole numbers where a cell has room for one.
+function numbersOf(values, matrix, gain) {
+  const room = (byId("heads-chart").clientWidth - 140) / matrix.heads.length;
+  if (room < 22) return {};
+  const whole = (value) => (gain && value > -0.5 ? `+${Math.abs(Math.round(value))}` : String(Math.round(value)));
+  const text = values.map((row) => row.map((value) => (value === null ? "" : whole(value))));
+  return { text, texttemplate: "%{text}", textfont: { size: Math.min(12, room / 2.4) } };
 }
 
 function headsTrace(values, matrix, gain) {
@@ -28,6 +38,7 @@ function headsTrace(values, matrix, gain) {
     y: matrix.layers.map((layer) => `L${layer}`),
     z: values,
     ...scaleOf(values, gain),
+    ...numbersOf(values, matrix, gain),
     xgap: 1,
     ygap: 1,
     hoverongaps: false,
