@@ -1,7 +1,7 @@
 """What an evaluation would do: the harness's prepared model and tasks in, a text of candidates, rows and time out.
 
 Called in place of `lm_eval.evaluator.evaluate`, with its arguments: prompts are built and gold answers are checked as
-in the real run, and one batch is decoded for a few tokens to measure how fast this machine is.
+in the real run, and the first questions are answered to measure how fast this machine is. Their answers are not kept.
 """
 
 from __future__ import annotations
@@ -11,21 +11,24 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from math import ceil
 
-CALIBRATION_TOKENS = 32  # decoded beyond the first one to measure the time per token
-AUTO_BATCH_ROWS = 64  # rows of the calibration batch where the batch size is found out during the run
+TRIAL_S = 30.0  # at most about so long is spent on a task's trial, where its first question takes less
+TRIAL_ROWS = 256  # rows of a trial where no batch size is given
 
 
 @dataclass(frozen=True)
-class Pace:
-    """One measured batch: its rows, the time until its first token, and for each token after that."""
+class Trial:
+    """Rows that were decoded as the run decodes them, the tokens that they wrote, and the seconds that it took."""
 
     rows: int
-    first_s: float
-    token_s: float
+    new_tokens: int
+    seconds: float
 
-    def longest_s(self, rows: int, new_tokens: int) -> float:
-        """Return the time of `rows` rows that all write `new_tokens` tokens."""
-        return ceil(rows / self.rows) * (self.first_s + self.token_s * (new_tokens - 1))
+    def seconds_of(self, rows: int, smaller: Trial) -> float:
+        """Return the time of `rows` rows: what a row more took in this trial than in a smaller one counts for each."""
+        each = self.seconds / self.rows
+        if self.rows > smaller.rows:  # half of it at least, since another program may have held up the smaller one
+            each = max(each / 2, (self.seconds - smaller.seconds) / (self.rows - smaller.rows))
+        return self.seconds + (rows - self.rows) * each
 
 
 def describe_run(lm, task_dict: dict, limit=None, samples=None, **options) -> str:
@@ -36,14 +39,13 @@ def describe_run(lm, task_dict: dict, limit=None, samples=None, **options) -> st
         build_requests(lm, name, task, limit, samples, options)
         lines += [f"{name}:", *candidate_lines(lm, task.instances), rows_line(lm, task.instances)]
         if can_be_timed(lm, task):
-            pace = measure(lm, task.instances)
-            rows, new_tokens = decoded_rows(lm, task.instances), new_token_limit(lm, task.instances[0])
-            task_s = pace.longest_s(rows, new_tokens) / lm.world_size
+            first, trial = measured(lm, task.instances)
+            task_s = trial.seconds_of(decoded_rows(lm, task.instances), first) / lm.world_size
             total_s += task_s
-            lines.append(time_line(task_s, pace, rows, new_tokens))
+            lines.append(time_line(task_s, trial))
         else:
             lines.append(f"  time: not estimated for {task.OUTPUT_TYPE} requests of {type(lm).__name__}")
-    return "\n".join([*lines, f"in all: at most {clock(total_s)} of generation"] if total_s else lines)
+    return "\n".join([*lines, f"in all: about {clock(total_s)} of generation"] if total_s else lines)
 
 
 def build_requests(lm, name: str, task, limit, samples, options: dict) -> None:
@@ -115,46 +117,37 @@ def can_be_timed(lm, task) -> bool:
     return isinstance(lm, HFLM) and task.OUTPUT_TYPE == "generate_until"
 
 
-def new_token_limit(lm, instance) -> int:
-    return int(instance.args[1].get("max_gen_toks", lm.max_gen_toks))
+def measured(lm, instances: list) -> tuple[Trial, Trial]:
+    """Answer the first question, then as many others as fill two batches and fit into TRIAL_S; returns both trials."""
+    answered(lm, instances[:1], max_gen_toks=1)  # pays for what is done once
+    first = answered(lm, instances[:1])
+    wanted = 2 * int(lm.batch_size) if str(lm.batch_size).isdecimal() else TRIAL_ROWS
+    more = min(ceil(wanted / first.rows), int(TRIAL_S / first.seconds))
+    return first, answered(lm, instances[1 : 1 + more]) if more and instances[1:] else first
 
 
-def measure(lm, instances: list) -> Pace:
-    """Decode the first questions for a few tokens and time it; a first, untimed call pays for set-up."""
-    rows_wanted = int(lm.batch_size) if str(lm.batch_size).isdecimal() else AUTO_BATCH_ROWS
-    count = 1
-    while count < len(instances) and decoded_rows(lm, instances[:count]) < rows_wanted:
-        count += 1
-    rows = min(rows_wanted, decoded_rows(lm, instances[:count]))
-    seconds_of(lm, instances[:count], rows, 1)
-    first_s = seconds_of(lm, instances[:count], rows, 1)
-    both_s = seconds_of(lm, instances[:count], rows, 1 + CALIBRATION_TOKENS)
-    return Pace(rows, first_s, max(both_s - first_s, 0.0) / CALIBRATION_TOKENS)
-
-
-def seconds_of(lm, instances: list, rows: int, new_tokens: int) -> float:
-    """Return the time in which the model writes exactly `new_tokens` tokens for the first `rows` rows."""
+def answered(lm, instances: list, **settings: int) -> Trial:
+    """Decode all rows of some questions with their own generation settings, but for those given."""
     requests = []
     for instance in instances:
-        prompt, settings = instance.args
-        settings = {**settings, "until": [], "max_gen_toks": new_tokens, "min_new_tokens": new_tokens}
-        requests += [replace(instance, arguments=(prompt, settings))] * (instance.repeats or 1)
-    if decoded_rows(lm, instances) == len(requests):
-        requests = requests[:rows]
+        arguments = (instance.args[0], {**instance.args[1], **settings})
+        requests += [replace(instance, arguments=arguments)] * (instance.repeats or 1)
     stored, lm.stored = getattr(lm, "stored", None), None  # a stored answer says nothing of this machine's speed
     try:
         started = time.perf_counter()
-        lm.generate_until(requests, disable_tqdm=True)
-        return time.perf_counter() - started
+        responses = lm.generate_until(requests, disable_tqdm=True)
+        seconds = time.perf_counter() - started
     finally:
         lm.stored = stored
+    rows = decoded_rows(lm, instances)
+    tokens = [getattr(r, "new_tokens", None) or len(lm.tok_encode(r)) for r in responses]
+    return Trial(rows, round(sum(tokens) * rows / len(tokens)), seconds)
 
 
-def time_line(task_s: float, pace: Pace, rows: int, new_tokens: int) -> str:
+def time_line(task_s: float, trial: Trial) -> str:
     return (
-        f"  time: at most {clock(task_s)}, if every response is {new_tokens} tokens long; most end earlier "
-        f"({ceil(rows / pace.rows)} batches of {pace.rows} rows, measured: {pace.first_s:.2f} s to the first token, "
-        f"{pace.token_s * 1e3:.0f} ms for each further one)"
+        f"  time: about {clock(task_s)} (measured: {trial.rows} rows of {trial.new_tokens / trial.rows:.0f} tokens in "
+        f"{trial.seconds:.1f} s, {trial.new_tokens / trial.seconds:.0f} tokens a second)"
     )
 
 
