@@ -17,9 +17,7 @@ BETTER, WORSE, LINE = "#56B4E9", "#E69F00", "#000000"
 MAX_BARS = 120  # in one line of bars; more layers go into further lines
 MAX_PANELS = 31
 MAX_NUMBERS = 4_000  # of all panels of a map; with more cells only what is above the unpruned model is marked
-CLIPPED = (
-    95  # percentile of gains, without their signs, that the scale ends at: a few ruinous heads would take all of it
-)
+CLIPPED = 80  # percentile of sizes of gains, at which the scale ends: a few ruinous heads would take all of it
 ROOM = 0.07  # of the height, below the bars, for the names of the layers
 WIDE = 21  # characters of a name under a violin
 FEWEST = 12  # values that a violin is drawn of; fewer are shown as points
