@@ -6,6 +6,8 @@ MODEL_ARGUMENTS = (  # of the *-pruned-bon models, beside those of the harness's
     "strategy",
     "pool",
     "strategy_seed",
+    "first",
+    "codes",
     "selector",
     "selector_encoder",
     "selector_check",

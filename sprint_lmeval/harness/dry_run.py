@@ -106,7 +106,7 @@ def rows_line(lm, instances: list) -> str:
 def decoded_rows(lm, instances: list) -> int:
     """Return how many rows the model decodes: equal candidates of a question are decoded once, samples each."""
     lists = ranked(lm, instances)
-    if lists[0][0] is None or lm.strategy.exchangeable:
+    if lists[0][0] is None or lm.strategy.name == "sample":
         return sum(map(len, lists))
     return sum(len(set(candidates)) for candidates in lists)
 

@@ -30,8 +30,9 @@ from sprint_lmeval.pruning.heads import HeadLayout
 from sprint_lmeval.store.database import Store
 from sprint_lmeval.store.judgements import KeptJudgements
 from sprint_lmeval.store.responses import StoredRows
+from sprint_lmeval.strategies.sampled import Sampled
 from sprint_lmeval.strategies.selected import Selected
-from sprint_lmeval.strategies.strategy import Attempt, Sampled, Strategy, Unpruned
+from sprint_lmeval.strategies.strategy import Attempt, Strategy, Unpruned
 
 log = logging.getLogger(f"lm_eval.{__name__}")  # below the harness's, so that its --verbosity counts
 
@@ -201,7 +202,7 @@ class BestOfN:
 
     def _row(self, prompt: str, candidate: Candidate, position: int) -> Row:
         if isinstance(self.strategy, Sampled):
-            return Row(prompt, candidate, position, self.strategy.row_seed(prompt, position))
+            return Row(prompt, candidate, position, *self.strategy.draw(prompt, position))
         return Row(prompt, candidate)
 
     def _only_candidate(self) -> Candidate:

@@ -11,7 +11,8 @@ from lm_eval.models.utils import normalize_gen_kwargs
 
 from sprint_lmeval.errors import InputError
 from sprint_lmeval.generation.rows import Settings
-from sprint_lmeval.strategies.strategy import Sampled, Strategy
+from sprint_lmeval.strategies.sampled import Sampled
+from sprint_lmeval.strategies.strategy import Strategy
 
 # Arguments of transformers' `generate` that mean the same for a row in a batch as for the row alone.
 ALLOWED = ("repetition_penalty", "no_repeat_ngram_size", "min_new_tokens", "bad_words_ids", "suppress_tokens")

@@ -48,6 +48,8 @@ class HFPrunedBestOfN(BestOfN, LazyWeights):
         strategy: `fixed` (with head_masks), `selector` (with selector), `base`, `sample`, `random` or `spread`.
         pool: candidates that `random` draws from; by default the heads of `spread`.
         strategy_seed: seed of `random` and `sample`.
+        first: `greedy`: the first response of `sample` is the greedy one.
+        codes: `arithmetic`: the samples of a question are decoded from evenly spread codes (arXiv 2210.15458).
         selector: a trained selector that chooses each question's candidates: folder, hub id or name of a shipped one.
         selector_encoder: folder of the selector's sentence encoder, where that is not the default one.
         selector_check: whether a selector of another model, and its own training questions, are refused.

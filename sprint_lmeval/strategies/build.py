@@ -8,8 +8,9 @@ from dataclasses import dataclass, fields
 from sprint_lmeval.candidates import BASE, Candidate, parse_candidates
 from sprint_lmeval.errors import InputError
 from sprint_lmeval.strategies.head_lists import spread_candidates
+from sprint_lmeval.strategies.sampled import CODES, FIRSTS, Sampled
 from sprint_lmeval.strategies.selected import SelectorChoice
-from sprint_lmeval.strategies.strategy import Listed, RandomHeads, Sampled, Strategy, Unpruned
+from sprint_lmeval.strategies.strategy import Listed, RandomHeads, Strategy, Unpruned
 
 STRATEGIES = ("fixed", "base", "sample", "random", "spread", "selector")
 
@@ -23,6 +24,8 @@ class StrategyArguments:
         strategy: one of `STRATEGIES`; None: `selector` or `fixed` where their argument is given, else `spread`.
         pool: candidates as text, file or list to draw from; only with `random`.
         strategy_seed: seed of `random` and `sample`.
+        first: `greedy`: the first response is the greedy one; only with `sample`.
+        codes: `arithmetic`: evenly spread codes in place of independent numbers; only with `sample`.
         selector: folder, hub id or short name; only with `selector`, as are the next two.
         selector_encoder: folder of the selector's sentence encoder, where that is not the default one.
         selector_check: whether another model and training questions are refused.
@@ -32,6 +35,8 @@ class StrategyArguments:
     strategy: str | None = None
     pool: str | list | None = None
     strategy_seed: int = 0
+    first: str | None = None
+    codes: str | None = None
     selector: str | None = None
     selector_encoder: str | None = None
     selector_check: bool = True
@@ -68,7 +73,7 @@ def build_strategy(given: StrategyArguments) -> Callable[[Sequence[int]], Strate
             return RandomHeads(pool or spread_candidates(heads_per_layer), given.strategy_seed, where)
         if name == "spread":
             return Listed("spread", spread_candidates(heads_per_layer))
-        return Sampled(given.strategy_seed) if name == "sample" else Unpruned()
+        return Sampled(given.strategy_seed, given.first, given.codes) if name == "sample" else Unpruned()
 
     return build
 
@@ -87,7 +92,7 @@ def _refuse_selector_misfits(given: StrategyArguments) -> None:
         what = f"selector given with strategy={given.strategy}"
         raise InputError(f"{what}, which chooses by itself: leave one of the two out")
     else:
-        for name in ("head_masks", "pool"):
+        for name in ("head_masks", "pool", "first", "codes"):
             if getattr(given, name) is not None:
                 raise InputError(f"selector and {name} given, of which only one can decide: leave one of the two out")
 
@@ -101,6 +106,12 @@ def _refuse_misfits(name: str, given: StrategyArguments) -> None:
         raise InputError(f"head_masks given with strategy={name}, which chooses by itself: leave one of the two out")
     if name != "random" and given.pool is not None:
         raise InputError(f"pool given with strategy={name}: only strategy=random draws from a pool")
+    for argument, allowed in (("first", FIRSTS), ("codes", CODES)):
+        value = getattr(given, argument)
+        if value is not None and name != "sample":
+            raise InputError(f"{argument} given with strategy={name}: only strategy=sample has it, leave it out")
+        if value not in (None, *allowed):
+            raise InputError(f"{argument}={value} given, allowed is {' and '.join(allowed)}, or leave it out")
     if isinstance(given.strategy_seed, bool) or not isinstance(given.strategy_seed, int):
         raise InputError(f"strategy_seed={given.strategy_seed} given, it must be a whole number")
 

@@ -1,4 +1,4 @@
-"""Head lists: which heads a model has, in the orders that strategies and sweeps use."""
+"""Lists of candidates that a model's shape gives: those of `spread`, and every head of some layers for a sweep."""
 
 from __future__ import annotations
 
@@ -7,10 +7,7 @@ from collections.abc import Sequence
 from sprint_lmeval.candidates import BASE, Candidate
 from sprint_lmeval.errors import InputError
 
-SPREAD_DEPTHS = (5, 10, 15, 20, 25)  # the paper's layers, of the 28 of Qwen2.5-Math-1.5B
-
-
-SPREAD_OF = 28
+SPREAD_DEPTHS, SPREAD_OF = (5, 10, 15, 20, 25), 28  # the paper's layers, of the 28 of Qwen2.5-Math-1.5B
 
 
 def spread_candidates(heads_per_layer: Sequence[int]) -> list[Candidate]:

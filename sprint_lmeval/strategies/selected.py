@@ -1,7 +1,7 @@
-"""`selector=` of the harness model: a trained selector decides each question's candidates.
+"""`strategy=selector`: a trained selector ranks the candidates of each question.
 
-In: what the user gave. Out: a `Strategy`. Refused before weights load: a selector of another model. Refused before
-anything is generated: questions that it was trained on. `selector_check=False` turns both into warnings.
+A selector of another model is refused before weights load, and questions that it was trained on before anything is
+generated. `selector_check=False` turns both into warnings.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ class Selected(Strategy):
 
 
 class SelectorChoice:
-    """What the user asked for: checked against the model, then called with its heads to make the strategy.
+    """A selector that the user gave: checked against the model, then called with its heads to make the strategy.
 
     Args:
         given: folder, hub id or short name of the selector.

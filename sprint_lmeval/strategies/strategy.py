@@ -50,10 +50,10 @@ class Strategy(ABC):
 
 
 class Listed(Strategy):
-    """The first N of one ordered list, the same for every question."""
+    """The first N of one ordered list of candidates (values or notation), the same for every question."""
 
     def __init__(self, name: str, candidates: Sequence[Candidate]) -> None:
-        self.name, self.listed = name, list(candidates)
+        self.name, self.listed = name, [Candidate.of(candidate) for candidate in candidates]
 
     def attempts(self, questions: Sequence[str], n: int) -> list[list[Attempt]]:
         refuse_too_few(n, len(self.listed), self.name, "give more in head_masks=")
@@ -78,34 +78,17 @@ class Unpruned(Strategy):
         return {"strategy": self.name, "learned": False, "candidates": ["base"]}
 
 
-class Sampled(Unpruned):
-    """N independent multinomial samples of the unpruned model, each with a seed of its own."""
-
-    name = "sample"
-    exchangeable = True
-
-    def __init__(self, seed: int) -> None:
-        self.seed = seed
-
-    def described(self) -> dict:
-        return {"strategy": self.name, "learned": False, "candidates": ["base"], "strategy_seed": self.seed}
-
-    def row_seed(self, prompt: str, index: int) -> int:
-        """Return the seed of sample `index` of a prompt: the same on any machine, in any batch, on any rank."""
-        return _seed_from(f"{self.seed}:{index}:{prompt}")
-
-
 class RandomHeads(Strategy):
     """N candidates drawn from a pool without replacement, anew for each question (the paper's second baseline)."""
 
     name = "random"
 
     def __init__(self, pool: Sequence[Candidate], seed: int, pool_name: str) -> None:
-        self.pool, self.seed, self.pool_name = list(pool), seed, pool_name
+        self.pool, self.seed, self.pool_name = [Candidate.of(candidate) for candidate in pool], seed, pool_name
 
     def attempts(self, questions: Sequence[str], n: int) -> list[list[Attempt]]:
         refuse_too_few(n, len(self.pool), self.name, "give a larger pool=")
-        drawn = (random.Random(_seed_from(f"{self.seed}:{question}")).sample(self.pool, n) for question in questions)
+        drawn = (random.Random(seed_from(f"{self.seed}:{question}")).sample(self.pool, n) for question in questions)
         return [[Attempt(candidate) for candidate in row] for row in drawn]
 
     def described(self) -> dict:
@@ -132,5 +115,6 @@ def refuse_too_few(n: int, available: int, name: str, remedy: str) -> None:
         )
 
 
-def _seed_from(text: str) -> int:
+def seed_from(text: str) -> int:
+    """Return the seed, from 0 to 2^63 - 1, that any text stands for."""
     return int.from_bytes(hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[:8], "big") >> 1

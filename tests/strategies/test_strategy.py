@@ -1,9 +1,12 @@
 """Strategies: which candidates, in which order, and what is refused before a model loads."""
 
+from dataclasses import fields
+
 import pytest
 
 from sprint_lmeval.candidates import BASE, Candidate
 from sprint_lmeval.errors import InputError
+from sprint_lmeval.names import MODEL_ARGUMENTS
 from sprint_lmeval.strategies.build import StrategyArguments, build_strategy
 from sprint_lmeval.strategies.head_lists import spread_candidates
 
@@ -84,10 +87,44 @@ def test_base_stands_for_all():
 def test_samples_have_seeds_of_their_own():
     strategy = build("sample", strategy_seed=1)
     assert strategy.exchangeable
-    seeds = {strategy.row_seed(p, i) for p in ("a", "b") for i in range(16)}
-    assert len(seeds) == 32
-    assert strategy.row_seed("a", 0) == build("sample", strategy_seed=1).row_seed("a", 0)
-    assert strategy.row_seed("a", 0) != build("sample", strategy_seed=2).row_seed("a", 0)
+    draws = {strategy.draw(p, i) for p in ("a", "b") for i in range(16)}
+    assert len(draws) == 32 and {draw.code for draw in draws} == {None}
+    assert strategy.draw("a", 0) == build("sample", strategy_seed=1).draw("a", 0)
+    assert strategy.draw("a", 0) != build("sample", strategy_seed=2).draw("a", 0)
+    assert strategy.described() == {"strategy": "sample", "learned": False, "candidates": ["base"], "strategy_seed": 1}
+
+
+def test_greedy_first_then_the_very_samples_of_an_ordinary_run():
+    strategy, ordinary = build("sample", first="greedy"), build("sample")
+    assert strategy.draw("a", 0) == (None, None)
+    assert [strategy.draw("a", i) for i in range(1, 16)] == [ordinary.draw("a", i) for i in range(1, 16)]
+    assert not strategy.exchangeable and strategy.described()["first"] == "greedy"
+    assert strategy.described()["no_unbiased_pass@k"] == "the first response is the greedy one"
+
+
+@pytest.mark.parametrize("first", [None, "greedy"])
+@pytest.mark.parametrize("n", [2, 4, 8, 16])
+def test_every_prefix_of_the_codes_is_spread_evenly(first, n):
+    strategy = build("sample", first=first, codes="arithmetic")
+    start = bool(first)
+    codes = sorted(strategy.draw("a", i).code for i in range(start, n + start))
+    gaps = [after - before for before, after in zip(codes, [*codes[1:], codes[0] + 1], strict=True)]
+    assert gaps == pytest.approx([1 / n] * n) and codes[0] >= 0 and codes[-1] < 1
+
+
+def test_codes_are_shifted_by_question_and_seed():
+    strategy = build("sample", codes="arithmetic")
+    first = [strategy.draw(f"question {i}", 0) for i in range(2000)]
+    assert first[:9] == [build("sample", codes="arithmetic").draw(f"question {i}", 0) for i in range(9)]
+    assert strategy.draw("a", 0).code != build("sample", strategy_seed=1, codes="arithmetic").draw("a", 0).code
+    below = [sum(draw.code < edge for draw in first) / 2000 for edge in (0.25, 0.5, 0.75)]
+    assert below == pytest.approx([0.25, 0.5, 0.75], abs=0.04)  # 3.6 standard deviations
+    assert not strategy.exchangeable and strategy.draw("a", 1).seed == build("sample").draw("a", 1).seed
+    assert "not independent" in strategy.described()["no_unbiased_pass@k"]
+
+
+def test_what_a_user_may_write_is_known_by_name():
+    assert (*(field.name for field in fields(StrategyArguments)), "store") == MODEL_ARGUMENTS
 
 
 def test_lists_and_candidates_are_taken_too():
@@ -109,6 +146,11 @@ def test_lists_and_candidates_are_taken_too():
         ({"head_masks": ""}, []),
         ({"head_masks": "L0H0:L0H0"}, ["L0H0"]),
         ({"strategy": "sample", "strategy_seed": "x"}, ["strategy_seed=x"]),
+        ({"strategy": "sample", "first": "best"}, ["first=best given, allowed is greedy"]),
+        ({"strategy": "sample", "codes": "random"}, ["codes=random given, allowed is arithmetic"]),
+        ({"strategy": "base", "first": "greedy"}, ["first given with strategy=base", "strategy=sample"]),
+        ({"head_masks": "L0H0", "codes": "arithmetic"}, ["codes given with strategy=fixed", "strategy=sample"]),
+        ({"selector": "x", "codes": "arithmetic"}, ["selector and codes given"]),
         ({"strategy": "random", "pool": "no/such/file.txt"}, ["no/such/file.txt"]),
     ],
 )

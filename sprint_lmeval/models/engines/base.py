@@ -8,6 +8,7 @@ from sprint_lmeval.adapters.engine_check import AdapterTest
 from sprint_lmeval.candidates import BASE, Candidate
 from sprint_lmeval.checkpoints.fingerprint import model_fingerprint
 from sprint_lmeval.checkpoints.pretrained import config_heads
+from sprint_lmeval.errors import InputError
 from sprint_lmeval.generation.rows import Settings
 from sprint_lmeval.models.best_of_n import BestOfN
 from sprint_lmeval.models.checks import check_before_loading
@@ -37,6 +38,11 @@ class EngineModel(BestOfN):
             of_model: arguments that say which model it is, or make it another one than its files say.
         """
         build = build_strategy(chosen)
+        if chosen.codes is not None:
+            raise InputError(
+                f"codes={chosen.codes} given, which needs each token's whole distribution, and an engine draws by "
+                "itself: use hf-pruned-bon, or leave it out"
+            )
         check_before_loading(pretrained, build, of_model)
         self.layout = config_heads(pretrained, **of_model)
         self.strategy = build([layer.heads for layer in self.layout.layers])

@@ -44,8 +44,9 @@ class ServerPrunedBestOfN(EngineModel, TokenizerModel):
     Args:
         pretrained: folder, hub id or `tiny`: the model that the server has; its configuration and tokenizer are read.
         base_url: such as http://localhost:8000/v1; the key, where it wants one, is in OPENAI_API_KEY.
-        head_masks, strategy, pool, strategy_seed, selector, selector_encoder, selector_check, store: as in
-            `hf-pruned-bon`. With store= the model's weights must be readable here, to be told apart from others'.
+        head_masks, strategy, pool, strategy_seed, first, selector, selector_encoder, selector_check, store: as in
+            `hf-pruned-bon`; codes is refused. With store= the model's weights must be readable here, to be told apart
+            from others'.
         adapters: folder in which adapters are made and which the server reads under the same path; they are loaded
             there when they are first asked for. Left out where the server was started with others of the same names.
         num_concurrent: requests in flight.

@@ -36,6 +36,7 @@ from sprint_lmeval.names import PAPER_MODEL
 from sprint_lmeval.store.database import Store
 from sprint_lmeval.store.keys import model_facts
 from sprint_lmeval.strategies.build import StrategyArguments
+from sprint_lmeval.strategies.sampled import Sampled
 
 show_one_sentence()  # before the imports below, whose failure is a user's mistake
 VLLM = harness_class()
@@ -53,8 +54,8 @@ class VLLMPrunedBestOfN(EngineModel, OwnTemplate, VLLM):
 
     Args:
         pretrained: folder, hub id or `tiny`; by default the paper's model. Needs safetensors files.
-        head_masks, strategy, pool, strategy_seed, selector, selector_encoder, selector_check, store: as in
-            `hf-pruned-bon`.
+        head_masks, strategy, pool, strategy_seed, first, selector, selector_encoder, selector_check, store: as in
+            `hf-pruned-bon`; codes is refused.
         adapters: folder in which adapters are kept; by default a temporary one. For several machines on a shared disk.
         kwargs: every argument of the harness's `vllm` model and of vLLM's engine.
 
@@ -79,7 +80,7 @@ class VLLMPrunedBestOfN(EngineModel, OwnTemplate, VLLM):
         of_model = {**telling(kwargs), **hub}
         self._prepare(pretrained, chosen, of_model)
         self._adapters = self._adapter_cache(pretrained, hub, adapters, kwargs)
-        if self.strategy.exchangeable and current_platform.is_cpu():
+        if isinstance(self.strategy, Sampled) and current_platform.is_cpu():
             # Seeded rows whose prompt is read in parts end the engine on a CPU (vLLM 0.32: generators have no offset).
             kwargs.setdefault("enable_chunked_prefill", False)
         kept = Store.open(store) if store is not None else None
