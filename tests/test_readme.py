@@ -100,7 +100,7 @@ def test_the_readme_is_true(environment, demo, tmp_path, command, shown):
         assert printed.keys() == table.keys()
         # Another processor adds in another order, which may turn a near-tie in one or two of the forty problems.
         for name, value in table.items():
-            assert printed[name] == pytest.approx(value, abs=0.3 if name == "distinct_answers" else 0.051), name
+            assert printed[name] == pytest.approx(value, abs=0.3 if name.startswith("distinct") else 0.051), name
     else:
         said = done.stdout + done.stderr
         assert all(line in said for line in shown)

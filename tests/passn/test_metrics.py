@@ -9,11 +9,13 @@ from sprint_lmeval.models.requests import ResponseText
 from sprint_lmeval.passn.metrics import (
     QuestionRow,
     aggregations,
+    all_at_k,
     kept_lists,
     majority_vote,
     mean_metrics,
     pass_at_k,
     question_metrics,
+    unbiased_all_at_k,
     unbiased_pass_at_k,
 )
 
@@ -33,25 +35,36 @@ def test_pass_at_k_counts_the_first_k_in_order(correct, k, expected):
     assert pass_at_k(list(map(bool, correct)), k) == expected
 
 
+@pytest.mark.parametrize(
+    ("correct", "k", "expected"),
+    [([1, 0, 0], 1, 1), ([1, 1, 0], 2, 1), ([1, 1, 0], 3, 0), ([0, 1, 1], 1, 0), ([1, 1, 1], 3, 1)],
+)
+def test_all_at_k_wants_each_of_the_first_k(correct, k, expected):
+    assert all_at_k(list(map(bool, correct)), k) == expected
+
+
 @pytest.mark.parametrize("k", [0, 4, -1])
-def test_pass_at_k_refuses_other_k(k):
-    with pytest.raises(ValueError, match="3 responses"):
-        pass_at_k([True] * 3, k)
+def test_at_k_refuses_other_k(k):
+    for metric in (pass_at_k, all_at_k):
+        with pytest.raises(ValueError, match="3 responses"):
+            metric([True] * 3, k)
 
 
-def test_unbiased_is_the_mean_over_all_subsets():
+@pytest.mark.parametrize(("estimate", "holds"), [(unbiased_pass_at_k, any), (unbiased_all_at_k, all)])
+def test_unbiased_is_the_mean_over_all_subsets(estimate, holds):
     for n in range(1, 7):
         for c in range(n + 1):
             verdicts = [True] * c + [False] * (n - c)
             for k in range(1, n + 1):
-                subsets = [any(s) for s in combinations(verdicts, k)]
-                assert unbiased_pass_at_k(n, c, k) == pytest.approx(sum(subsets) / len(subsets))
+                subsets = [holds(s) for s in combinations(verdicts, k)]
+                assert estimate(n, c, k) == pytest.approx(sum(subsets) / len(subsets))
 
 
 @pytest.mark.parametrize(("n", "c", "k"), [(4, 5, 1), (4, 1, 5), (4, 1, 0), (4, -1, 1)])
 def test_unbiased_refuses_the_impossible(n, c, k):
-    with pytest.raises(ValueError, match="needed"):
-        unbiased_pass_at_k(n, c, k)
+    for estimate in (unbiased_pass_at_k, unbiased_all_at_k):
+        with pytest.raises(ValueError, match="needed"):
+            estimate(n, c, k)
 
 
 @pytest.mark.parametrize(
@@ -72,13 +85,14 @@ def test_majority(letters, groups, expected):
 
 def test_all_metrics_of_one_question():
     judgement = judged("inctci", [0, None, 1, 2, 1, 0])
-    metrics = question_metrics(judgement, ["text"] * 6, exchangeable=False)
+    metrics = question_metrics(judgement, ["one text", *["another"] * 5], exchangeable=False)
     assert [metrics[f"pass@{k}"] for k in range(1, 7)] == [0, 0, 1, 1, 1, 1]
     assert metrics["mean@6"] == pytest.approx(2 / 6)
     assert metrics["maj@6"] == 0.5
     assert metrics["no_answer"] == pytest.approx(1 / 6)
     assert metrics["grader_failed"] == pytest.approx(1 / 6)
-    assert metrics["distinct_answers"] == 3
+    assert (metrics["distinct_answers"], metrics["distinct_texts"]) == (3, 2)
+    assert [metrics[f"all@{k}"] for k in range(1, 7)] == [0] * 6
     assert not any(name.startswith("unbiased") for name in metrics)
     assert "truncated" not in metrics  # plain text does not tell
 
@@ -88,6 +102,8 @@ def test_pass_at_k_never_falls_with_k():
     for name in ("pass", "unbiased_pass"):
         values = [metrics[f"{name}@{k}"] for k in range(1, 9)]
         assert all(a <= b for a, b in pairwise(values))
+    assert all(metrics[f"all@{k}"] >= metrics[f"all@{k + 1}"] for k in range(1, 8))
+    assert metrics["all@1"] == metrics["mean@8"] == 3 / 8
 
 
 def test_what_the_model_tells_is_kept_and_what_it_does_not_is_absent():
