@@ -14,11 +14,14 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
+from sprint_lmeval.files import parse_json
+
 MAX_FILE_BYTES = 1 << 20
 MAX_CANDIDATES = 100_000
 MAX_NUMBER = 9_999
 SUFFIXES = (".txt", ".json", ".yaml", ".yml")
 
+_NODES = {"SequenceStartEvent": "a sequence", "MappingStartEvent": "a mapping", "AliasEvent": "an alias"}  # PyYAML's
 _HEAD = re.compile(r"L([0-9]{1,4})H([0-9]{1,4})")
 
 
@@ -136,8 +139,6 @@ def _read_file(path: Path) -> list[Candidate]:
         return _distinct([line[0] for line in lines], where, [line[1] for line in lines])
     try:
         entries = _json_list(text) if suffix == ".json" else _yaml_list(text)
-    except RecursionError:
-        raise ValueError(f"{where} is nested too deeply; it must be a list of strings") from None
     except ValueError as error:
         raise ValueError(f"{where} {error}") from None
     return _distinct(entries, where)
@@ -171,31 +172,44 @@ def _json_list(text: str) -> list[str]:
     if not text.strip():
         return []
     try:
-        value = json.loads(text)
+        value = parse_json(text)
     except json.JSONDecodeError as error:
         raise ValueError(f"is not valid JSON (line {error.lineno}: {error.msg})") from None
+    except ValueError as error:
+        raise ValueError(f"is not valid JSON ({error})") from None
     if not isinstance(value, list):
         raise ValueError(f"must hold a list of strings, not {_kind(value)}")
     return value
 
 
 def _yaml_list(text: str) -> list[str]:
-    """The scalars of a YAML list; nodes are read but never built, so aliases and merge keys cannot grow."""
+    """The scalars of a YAML list, from the parser's events: nothing nested is read, let alone built."""
     import yaml
 
     try:
-        node = yaml.compose(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        return _listed(yaml.parse(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         raise ValueError(f"is not valid YAML{f' (line {mark.line + 1})' if mark else ''}") from None
-    if node is None:
-        return []
-    if not isinstance(node, yaml.SequenceNode):
-        raise ValueError("must hold a list of strings, one '- L5H0' a line")
-    for place, item in enumerate(node.value, 1):
-        if not isinstance(item, yaml.ScalarNode):
-            raise ValueError(f"must hold a list of strings, but place {place} is a {item.id}")
-    return [item.value for item in node.value]
+
+
+def _listed(events: Iterable) -> list[str]:
+    from yaml import DocumentStartEvent, NodeEvent, ScalarEvent, SequenceStartEvent
+
+    listed = None
+    for event in events:
+        if isinstance(event, DocumentStartEvent) and listed is not None:
+            raise ValueError(f"holds a second document (line {event.start_mark.line + 1}), it must hold one list")
+        if isinstance(event, SequenceStartEvent) and listed is None:
+            listed = []
+        elif isinstance(event, ScalarEvent) and listed is not None:
+            listed.append(event.value)
+        elif isinstance(event, NodeEvent):
+            if listed is None:
+                raise ValueError("must hold a list of strings, one '- L5H0' a line")
+            kind = _NODES[type(event).__name__]
+            raise ValueError(f"must hold a list of strings, but place {len(listed) + 1} is {kind}")
+    return listed or []
 
 
 def _kind(value: object) -> str:
