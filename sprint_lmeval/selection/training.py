@@ -1,10 +1,9 @@
-"""What `sprint-lmeval train` does: outcome matrices in, a selector folder (or the file of a pool) out."""
+"""Training: outcome matrices in, a selector folder (or the file of a pool) out."""
 
 from __future__ import annotations
 
 import importlib.metadata
 import logging
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,15 +12,14 @@ import numpy as np
 
 from sprint_lmeval import __version__
 from sprint_lmeval.errors import InputError
-from sprint_lmeval.files import write_whole
 from sprint_lmeval.outcomes.matrix import OutcomeMatrix
 from sprint_lmeval.selection.encoder import Encoder
-from sprint_lmeval.selection.folder import FORMAT, HASHES, refuse_taken
+from sprint_lmeval.selection.folder import FORMAT, HASHES, is_selector, read_config, refuse_taken
 from sprint_lmeval.selection.methods.method import Examples, Method, Trained, read_options, train
 from sprint_lmeval.selection.methods.registry import METHODS, method_named
-from sprint_lmeval.selection.methods.set_cover import LONGEST, greedy_cover
+from sprint_lmeval.selection.pool import train_pool
 from sprint_lmeval.selection.selector import Selector, short_hashes
-from sprint_lmeval.selection.training_matrix import matrix_digest, training_matrix
+from sprint_lmeval.selection.training_matrix import matrix_digest, training_matrix, training_size
 
 log = logging.getLogger(f"lm_eval.{__name__}")
 POOL = "pool"
@@ -70,16 +68,31 @@ def train_selector(
     if not 0 <= choices.seed <= MAX_SEED:
         raise InputError(f"--seed {choices.seed} given, it must be a whole number from 0 to {MAX_SEED}")
     if method_name == POOL:
-        return train_pool(matrices, output, choices, exclude, overwrite)
+        return train_pool(matrices, output, choices.candidates, choices.options or {}, exclude, overwrite)
     if method_name not in METHODS:
         raise InputError(f"--method {method_name} given, allowed are {', '.join(METHODS)} and {POOL}")
     method = method_named(method_name)
     read_options(method, choices.options or {})  # a mistake shows before anything is read
-    refuse_taken(output, overwrite)
+    earlier = is_selector(output)
+    refuse_taken(output, overwrite or earlier)  # the same selector is no error: known when this one is trained
     matrix = training_matrix(matrices, choices.candidates, exclude)
+    if earlier and not overwrite:
+        _refuse_of_other(output, method, matrix, choices)
     selector = selector_of(method, matrix, Encoder.find(choices.encoder) if method.encodes else None, choices)
     selector.save_pretrained(output, overwrite=overwrite)
-    return f"{output}: {method.name}, {_told(matrix)}, validation {_shown(selector.config['validation'])}"
+    return f"{output}: {method.name}, {training_size(matrix)}, validation {_shown(selector.config['validation'])}"
+
+
+def _refuse_of_other(output: Path, method: Method, matrix: OutcomeMatrix, choices: Choices) -> None:
+    """Raise InputError, before the training, where the selector that is there is plainly another one."""
+    ours = {"matrix_sha256": matrix_digest(matrix), "seed": choices.seed, "folds": choices.folds}
+    try:
+        there = read_config(output)
+        same = there["method"] == method.name and ours.items() <= there["training"].items()
+    except (InputError, TypeError):  # damaged
+        same = False
+    if not same:
+        refuse_taken(output, overwrite=False)
 
 
 def selector_of(method: Method, matrix: OutcomeMatrix, encoder: Encoder | None, choices: Choices) -> Selector:
@@ -90,31 +103,6 @@ def selector_of(method: Method, matrix: OutcomeMatrix, encoder: Encoder | None, 
     dim = examples.embeddings.shape[1]
     known = {"name": encoder.name, "fingerprint": encoder.fingerprint, "dim": dim} if method.encodes else None
     return Selector(_config(method, matrix, known, trained, choices), _tensors(matrix, trained), encoder)
-
-
-def train_pool(
-    matrices: Sequence[Path], output: Path, choices: Choices, exclude: Sequence[Path], overwrite: bool
-) -> str:
-    """Write the paper's pool: the candidates, greedily chosen, that together solve the most training questions."""
-    options = dict(choices.options or {})
-    size = options.pop("size", str(LONGEST))
-    if options or not size.isdecimal() or int(size) < 1:
-        raise InputError(f"options {choices.options} given, a pool has one: size, a whole number from 1 up")
-    if output.suffix != ".txt":
-        raise InputError(f"-o {output} given, the file of a pool ends in .txt")
-    if os.path.lexists(output) and not overwrite:
-        raise InputError(f"{output} is there already: give another name, or --overwrite")
-    matrix = training_matrix(matrices, choices.candidates, exclude)
-    if int(size) > len(matrix.candidates):
-        raise InputError(f"size={size} given, the matrix has {len(matrix.candidates)} candidates")
-    order, gains = greedy_cover(matrix.correct, int(size))
-    lines = [
-        f"# The {size} of {len(matrix.candidates)} candidates that together solve most of {_told(matrix)}.",
-        f"# Model {matrix.facts.get('model')}, task {matrix.facts.get('task')}, matrix {matrix_digest(matrix)[:16]}.",
-        *[f"{matrix.candidates[j]}  # + {100 * gain:.2f} %" for j, gain in zip(order[0], gains[0], strict=True)],
-    ]
-    write_whole(output, "\n".join(lines) + "\n")
-    return f"{output}: {size} candidates, {_told(matrix)}, {100 * gains.sum():.1f} % of them solved by one of these"
 
 
 # ---- from matrix to selector ----
@@ -163,11 +151,6 @@ def _config(method: Method, matrix: OutcomeMatrix, encoder: dict | None, trained
         "validation": trained.validation,
         "versions": {"sprint-lmeval": __version__, **{name: importlib.metadata.version(name) for name in VERSIONS_OF}},
     }
-
-
-def _told(matrix: OutcomeMatrix) -> str:
-    unsolved = int((~matrix.correct.any(axis=1)).sum())
-    return f"{len(matrix.questions)} questions x {len(matrix.candidates)} candidates ({unsolved} questions unsolved)"
 
 
 def _shown(figures: dict[str, float]) -> str:

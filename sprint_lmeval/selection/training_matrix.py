@@ -144,6 +144,12 @@ def matrix_digest(matrix: OutcomeMatrix) -> str:
     return digest.hexdigest()
 
 
+def training_size(matrix: OutcomeMatrix) -> str:
+    """Return, for messages, how much there is to learn from."""
+    unsolved = int((~matrix.correct.any(axis=1)).sum())
+    return f"{len(matrix.questions)} questions x {len(matrix.candidates)} candidates ({unsolved} questions unsolved)"
+
+
 def _brief(value: object) -> str:
     text = str(value)
     return text if len(text) <= 60 else text[:57] + "..."

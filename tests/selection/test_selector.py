@@ -1,6 +1,7 @@
 """Selector folders: saved and loaded whole, and everything that is not one refused in one sentence."""
 
 import json
+import os
 import shutil
 
 import numpy as np
@@ -109,6 +110,27 @@ def test_a_selector_is_replaced_only_when_told(folder):
     make_selector("top").save_pretrained(folder, overwrite=True)
     assert Selector.from_pretrained(folder).method.name == "top"
     assert [p.name for p in folder.parent.iterdir()] == ["selector"]
+
+
+def test_the_same_selector_is_there_already(folder):
+    before = (folder / "config.json").stat()
+    make_selector("sprint").save_pretrained(folder)  # a command that is run again after a kill
+    assert (folder / "config.json").stat() == before
+
+
+def test_a_link_is_replaced_and_what_it_leads_to_stays(folder):
+    link = folder.parent / "link"
+    link.symlink_to(folder)
+    with pytest.raises(InputError, match="is a selector already"):
+        make_selector("top").save_pretrained(link)
+    make_selector("top").save_pretrained(link, overwrite=True)
+    assert not link.is_symlink()
+    assert [Selector.from_pretrained(path).method.name for path in (folder, link)] == ["sprint", "top"]
+
+
+def test_a_person_can_read_what_it_is():
+    said = "Selector(top, 6 candidates of tiny, trained on 60 questions of tiny_train_passn)"
+    assert repr(make_selector("top")) == said
 
 
 def test_an_empty_folder_is_filled(tmp_path):
@@ -261,13 +283,15 @@ def test_swapped_weights_are_told_by_the_checksum(folder, tmp_path):
         ("weights.pkl", b"\x80\x04", r"holds weights\.pkl"),
         ("config.json", b"{", "is not JSON"),
         ("config.json", b"[]", "must hold an object"),
-        ("config.json", b'{"format": NaN}', "NaN is not a number"),
-        ("config.json", b"[" * 100_000, "is not JSON"),
+        ("config.json", b'{"format": NaN}', "is not JSON .*NaN"),
+        ("config.json", b"[" * 100_000, "is not JSON .*nested too deeply"),
+        ("config.json", b'{"format": ' + b"9" * 400 + b"}", "'format' in config.json is 'inf'"),
         ("config.json", b"\xff\xfe", "is not JSON"),
         ("config.json", None, r"has no config\.json"),
         ("model.safetensors", None, r"has no model\.safetensors"),
         ("model.safetensors", b"\x80\x04 a pickle", "damaged or no safetensors file"),
         ("model.safetensors", b"", "damaged or no safetensors file"),
+        ("model.safetensors", (99 << 20).to_bytes(8, "little") + b" " * 99, "a header of 103,809,024 bytes, at most"),
     ],
 )
 def test_foreign_files_are_refused(folder, file, content, said):
@@ -276,6 +300,20 @@ def test_foreign_files_are_refused(folder, file, content, said):
     else:
         (folder / file).write_bytes(content)
     refused(folder, said)
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
+def test_a_pipe_is_not_waited_for(folder, name):
+    (folder / name).unlink()
+    os.mkfifo(folder / name)
+    refused(folder, f"has no {name}")
+
+
+@pytest.mark.parametrize("value", ["NaN", "1e999", "[" * 900 + "]" * 900])
+def test_values_that_no_selector_has_are_refused(folder, value):
+    text = (folder / "config.json").read_text()
+    (folder / "config.json").write_text(text.replace('"validation": {', f'"validation": {{"more": {value},', 1))
+    refused(folder, r"is not JSON .*NaN|holds what no selector has|nested too deeply")
 
 
 def test_a_pickle_in_a_folder_below_is_refused(folder):

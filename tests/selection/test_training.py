@@ -52,6 +52,16 @@ def test_every_method_is_one_command(path, tmp_path, capsys, method, monkeypatch
     assert len(selector.rank(questions(2, first=100), 3)[0]) == 3
 
 
+def test_a_command_that_is_run_again_after_its_last_write_succeeds(path, tmp_path, capsys, monkeypatch):
+    first = command(capsys, path, "--method", "top", "-o", tmp_path / "s", "--folds", 3)
+    assert first[0] == 0 and command(capsys, path, "--method", "top", "-o", tmp_path / "s", "--folds", 3) == first
+    monkeypatch.setattr("sprint_lmeval.selection.training.selector_of", lambda *_: pytest.fail("it was trained"))
+    for other in (["--method", "cover"], ["--seed", 1], ["--folds", 4], ["--candidates", "heads"]):
+        arguments = ["--method", "top", "-o", tmp_path / "s", "--folds", 3, *other]
+        status, said = command(capsys, path, *arguments)
+        assert status == 2 and "is a selector already" in said
+
+
 def test_the_largest_seed_serves_the_method_with_trees(path, tmp_path, capsys):
     more = ["--set", "trees=9", "--seed", 2**32 - 1]
     status, said = command(capsys, path, "--method", "coverage", "-o", tmp_path / "s", "--folds", 3, *more)
@@ -81,11 +91,34 @@ def test_the_pool_is_a_file_of_candidates(path, tmp_path, capsys):
     assert [str(c) for c in parse_candidates(tmp_path / "pool.txt")][:2] == ["L0H0", "L0H2"]
     assert len(parse_candidates(tmp_path / "pool.txt")) == 3
     before = (tmp_path / "pool.txt").read_text()
+    assert command(capsys, path, "--method", "pool", "-o", tmp_path / "pool.txt", "--set", "size=3") == (0, said)
     status, said = command(capsys, path, "--method", "pool", "-o", tmp_path / "pool.txt", "--set", "size=2")
     assert status == 2 and "is there already" in said and (tmp_path / "pool.txt").read_text() == before
     assert (
         command(capsys, path, "--method", "pool", "-o", tmp_path / "pool.txt", "--set", "size=2", "--overwrite")[0] == 0
     )
+
+
+@pytest.mark.parametrize(
+    ("kind", "solved", "listed"),
+    [
+        ("cover", "100.0", ["L0H0  # + 66.67 %", "L0H2  # + 33.33 %", "L0H1  # + 0.00 %"]),
+        ("best", "83.3", ["L0H0  # 66.67 %", "L0H1  # 66.67 %", "base  # 50.00 %"]),
+        ("base+cover", "100.0", ["base  # + 50.00 %", "L0H0  # + 33.33 %", "L0H2  # + 16.67 %"]),
+    ],
+)
+def test_pools_of_every_kind(path, tmp_path, capsys, kind, solved, listed):
+    arguments = ["--method", "pool", "-o", tmp_path / "p.txt", "--set", "size=3", "--set", f"kind={kind}"]
+    status, said = command(capsys, path, *arguments)
+    assert status == 0, said
+    assert (tmp_path / "p.txt").read_text().splitlines()[2:] == listed
+    assert f"{solved} % of them solved" in said
+
+
+def test_base_first_needs_base(path, tmp_path, capsys):
+    arguments = ["--method", "pool", "-o", tmp_path / "p.txt", "--set", "kind=base+cover", "--candidates", "heads"]
+    status, said = command(capsys, path, *arguments, "--set", "size=2")
+    assert status == 2 and "base is not among the candidates" in said
 
 
 @pytest.mark.parametrize(
@@ -101,7 +134,9 @@ def test_the_pool_is_a_file_of_candidates(path, tmp_path, capsys):
         (["--method", "top", "--candidates", "L0H7"], "candidate L0H7 is not in the matrix"),
         (["--method", "top", "--candidates", "L0"], "--candidates: .* or write all, or heads"),
         (["--method", "top", "--candidates", "base"], "a single candidate"),
-        (["--method", "pool", "--set", "size=0"], "a pool has one: size"),
+        (["--method", "pool", "--set", "size=0"], "a pool has two: size"),
+        (["--method", "pool", "--set", "k=3"], "a pool has two: size"),
+        (["--method", "pool", "--set", "kind=worst"], r"kind=worst given, allowed are cover, best, base\+cover"),
         (["--method", "pool"], "the file of a pool ends in .txt"),
         (["--method", "sprint", "--encoder", "nowhere"], "encoder=nowhere given, which is not a folder"),
     ],

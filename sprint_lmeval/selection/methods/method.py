@@ -1,5 +1,8 @@
 """What every trained method is: options, a fit on a training matrix, an order of candidates for a question.
 
+All methods of `sprint-lmeval train` have the same candidates, training questions and encoder. Each option says why its
+default is what it is; docs/methods.md shows what was measured.
+
 A method's settings are chosen by cross-validation: the training questions are split into folds by a seed, each fold is
 ordered by a fit on the others, and the setting with the best mean of Pass@1..`objective` over all questions is fitted
 again on all of them. So every question is in the validation part once, and none is lost for training.
@@ -139,6 +142,12 @@ class Method(ABC):
         n = min(LONGEST, held_out.correct.shape[1])
         for setting in self.settings(options):
             yield setting, self.order(self.fit(learning, setting, seed), setting, held_out, n)[0]
+
+
+def best_first(scores: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the n columns with the highest scores of every row, and those scores; of equals the first."""
+    order = np.argsort(-scores, axis=1, kind="stable")[:, :n]
+    return order.astype(np.int64), np.take_along_axis(scores, order, axis=1).astype(np.float32)
 
 
 @dataclass

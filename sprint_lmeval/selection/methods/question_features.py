@@ -1,7 +1,7 @@
 """What a question says besides its meaning: its wording with numbers masked, and the numbers themselves.
 
 In: questions. Out: float32 [questions, features] for a forest. A sentence encoder hardly tells numbers apart, and
-whether an answer is right depends on them. Words and pairs of words are kept as hashed places, never as text.
+whether an answer is right depends on them. Words and pairs of words are kept as numbers of hash buckets, never as text.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ MOST_CHARACTERS = 20_000  # of one question
 
 
 def frequent_words(questions: Sequence[str]) -> np.ndarray:
-    """Return the places (int64, sorted) of the words and pairs in at least 1 of 150 questions, and in 3."""
-    counts = Counter(place for question in questions for place in _places(question))
+    """Return the buckets (int64, sorted) of the words and pairs in at least 1 of 150 questions, and in 3."""
+    counts = Counter(bucket for question in questions for bucket in _buckets(question))
     least = max(3, math.ceil(len(questions) / 150))
-    kept = [place for place, count in counts.most_common(MOST_WORDS) if count >= least]
+    kept = [bucket for bucket, count in counts.most_common(MOST_WORDS) if count >= least]
     return np.array(sorted(kept), np.int64)
 
 
@@ -37,15 +37,15 @@ def features(questions: Sequence[str], words: np.ndarray) -> np.ndarray:
     """Return float32 [questions, len(words) + FIGURES]: 1 where a word is there; then the first numbers in order (-1
     where there is none), how many numbers there are, the largest, and the number of words.
     """
-    column = {int(place): number for number, place in enumerate(words)}
+    column = {int(bucket): number for number, bucket in enumerate(words)}
     found = np.zeros((len(questions), len(words) + FIGURES), np.float32)
     for row, question in zip(found, questions, strict=True):
-        row[[column[place] for place in _places(question) if place in column]] = 1
+        row[[column[bucket] for bucket in _buckets(question) if bucket in column]] = 1
         row[len(words) :] = _figures(question)
     return found
 
 
-def _places(question: str) -> set[int]:
+def _buckets(question: str) -> set[int]:
     tokens = TOKEN.findall(NUMBER.sub(" 0 ", question[:MOST_CHARACTERS].lower()))
     pairs = [f"{one} {two}" for one, two in pairwise(tokens)]
     return {zlib.crc32(text.encode()) % BUCKETS for text in (*tokens, *pairs)}

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from sprint_lmeval.errors import InputError
-from sprint_lmeval.selection.methods.baselines import Cover, Logistic, Nearest, Top
+from sprint_lmeval.selection.methods.baselines import Cover, Nearest, Top
 from sprint_lmeval.selection.methods.coverage import Coverage
+from sprint_lmeval.selection.methods.logistic import Logistic
 from sprint_lmeval.selection.methods.method import Method
 from sprint_lmeval.selection.methods.sprint import Sprint
 

@@ -32,13 +32,13 @@ def greedy_cover(correct: np.ndarray, n: int, weights: np.ndarray | None = None)
     unsolved, left, free = weights.copy(), weights.copy(), np.ones(alone.shape, bool)
     order, gains = np.zeros((len(weights), n), np.int64), np.zeros((len(weights), n), np.float32)
     cases = np.arange(len(weights))
-    for place in range(n):
+    for rank in range(n):
         gain = np.where(free, left @ solved, -1)
         spent = gain.max(axis=1) < SPENT
         left[spent] = weights[spent]
         gain[spent] = np.where(free[spent], alone[spent], -1)
         chosen = (gain.astype(float).round(6) + 1e-6 * alone.astype(float).round(6)).argmax(axis=1)
-        order[:, place], gains[:, place] = chosen, np.einsum("cq,qc->c", unsolved, solved[:, chosen])
+        order[:, rank], gains[:, rank] = chosen, np.einsum("cq,qc->c", unsolved, solved[:, chosen])
         free[cases, chosen] = False
         failed = 1 - solved[:, chosen].T  # [cases, questions]
         left *= failed
@@ -62,10 +62,10 @@ def soft_cover(rows: np.ndarray, weights: np.ndarray, n: int) -> tuple[np.ndarra
     free = np.ones((len(left), rows.shape[1]), bool)
     order, gains = np.zeros((len(left), n), np.int64), np.zeros((len(left), n), np.float32)
     cases = np.arange(len(left))
-    for place in range(n):
+    for rank in range(n):
         gain = np.where(free, left @ rows, -1)
         chosen = gain.argmax(axis=1)
-        order[:, place], gains[:, place] = chosen, gain[cases, chosen]
+        order[:, rank], gains[:, rank] = chosen, gain[cases, chosen]
         free[cases, chosen] = False
         left *= 1 - rows[:, chosen].T
     return order, gains

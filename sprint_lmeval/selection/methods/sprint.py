@@ -6,8 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from sprint_lmeval.selection.methods.baselines import best_first
-from sprint_lmeval.selection.methods.method import Examples, Method, Option, Tensors
+from sprint_lmeval.selection.methods.method import Examples, Method, Option, Tensors, best_first
 from sprint_lmeval.selection.methods.set_cover import LONGEST
 
 

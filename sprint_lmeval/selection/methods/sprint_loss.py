@@ -40,7 +40,7 @@ def sprint_loss(
     lam: float,
     agreements: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """Equation 1.
+    """Equation 1 of the paper (SPRINT, arXiv 2506.03978, section 4); differentiable in questions and heads.
 
     Args:
         questions: q, [n, p].

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sprint_lmeval.errors import InputError
-from sprint_lmeval.selection.methods.baselines import fit_logistic
+from sprint_lmeval.selection.methods.logistic import fit_logistic
 from sprint_lmeval.selection.methods.method import Option, fold_indices, read_options, train
 from sprint_lmeval.selection.methods.registry import METHODS, method_named
 from tests.shared.selector_examples import examples, options, outcomes, trained
