@@ -22,6 +22,7 @@ def add(commands):
 
 
 def call(options) -> str:
+    """Return the listing."""
     return head_listing(options.model, trust_remote_code=options.trust_remote_code)
 
 
