@@ -81,8 +81,8 @@ def model_fingerprint(
 def adapter_fingerprint(adapter: str, revision: str | None = None, **others: object) -> str:
     """Return the fingerprint of a PEFT adapter: a folder or hub id with adapter_config.json and its weights."""
     files = ModelFiles(adapter, revision, "", others)
-    config = _json(files.path(ADAPTER[0]))
-    return _combined(config, dict([(name, path) for name in ADAPTER[1:] if (path := files.find(name))][:1]))
+    weights = next((name for name in ADAPTER[1:] if files.find(name)), None)
+    return _combined(_json(files.path(ADAPTER[0])), {weights: files.path(weights)} if weights else {})
 
 
 def weight_files(pretrained: str, revision: str | None = None, **arguments: object) -> list[str]:
@@ -148,10 +148,12 @@ class ModelFiles:
     def code(self, config: dict, trusted: bool) -> dict[str, str]:
         """Return name and path of the Python files that a model brings along.
 
-        Of a folder all of them, whatever imports them; of the hub those that `auto_map` names and what these import.
+        Of a folder all of them, whatever imports them; of the hub those that `auto_map` of the model's or tokenizer's
+        configuration names, and what these import.
         """
-        listed = config.get("auto_map")
-        listed = list(listed.values()) if isinstance(listed, dict) else []
+        of_tokenizer = self.find("tokenizer_config.json")
+        maps = [one.get("auto_map") for one in (config, _json(of_tokenizer) if of_tokenizer else {})]
+        listed = [value for one in maps if isinstance(one, dict) for value in one.values()]
         named = [name for one in listed for name in (one if isinstance(one, list) else [one]) if isinstance(name, str)]
         found = {}
         for repository, module in sorted({(name.rpartition("--")[0], name.rpartition("--")[2]) for name in named}):

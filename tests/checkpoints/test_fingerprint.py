@@ -232,10 +232,12 @@ def test_an_adapter_is_known_by_its_weights_and_configuration(tmp_path):
     assert len({first, second, adapter_fingerprint(str(tmp_path))}) == 3
 
 
+@pytest.mark.parametrize("file", ["config.json", "tokenizer_config.json"])
 @pytest.mark.parametrize("auto_map", [{"A": "m.B"}, {"A": ["m.B", None]}])
 @pytest.mark.parametrize("module", ["m.py", "imported.py", "by_imported.py", "folder/by_hand.py"])
-def test_modules_that_code_of_a_model_imports_belong_to_it(auto_map, module, folder):
-    edit(folder / "config.json", auto_map=auto_map)
+def test_modules_that_code_of_a_model_imports_belong_to_it(file, auto_map, module, folder):
+    (folder / "tokenizer_config.json").write_text("{}")
+    edit(folder / file, auto_map=auto_map)
     (folder / "folder").mkdir()
     sources = {"m.py": "from .imported import x\n", "imported.py": "import .by_imported\n", "by_imported.py": "x = 1\n"}
     for name, source in {**sources, "folder/by_hand.py": "x = 2\n"}.items():
