@@ -20,7 +20,7 @@ from sprint_lmeval.checkpoints.fingerprint import adapter_fingerprint, model_fin
 from sprint_lmeval.generation.decode import Row, Settings
 
 ENGINE = "hf"
-DECODER = 1  # raised when generation.py would write another text for the same row
+DECODER = 1  # raised when generation/ would write another text for the same row
 VERSIONS_OF = ("torch", "transformers", "tokenizers")
 # Model arguments that are in the key by another name (fingerprints, settings, the prompt itself), or decide no text.
 KNOWN_OTHERWISE = frozenset(
