@@ -141,7 +141,7 @@ def _fast(model, tokenizer, rows, prompts, settings, layout, account) -> Iterato
                 raise
             limits, size = limits.halved(), max(1, size // 2)
             log.warning("out of memory: %d rows go on with at most %d in a pass, and half the cache", len(left), size)
-        if left:  # behind the error, which held the caches; a collection takes longer than a small call
+        if left:  # behind the error, which held the caches
             clear_device_cache(garbage_collection=True)
 
 

@@ -10,6 +10,7 @@ Attention reads masked positions too, with weight zero: they must hold finite nu
 from __future__ import annotations
 
 import math
+import weakref
 
 import torch
 from transformers import Cache
@@ -31,7 +32,7 @@ class _RowLayer(CacheLayerMixin):
 
     def __init__(self, owner: RowCache) -> None:
         super().__init__()
-        self.owner = owner
+        self.owner = weakref.proxy(owner)  # a circle would keep the memory until garbage is collected
 
     def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
         shape = (self.owner.slots, key_states.shape[1], self.owner.positions)

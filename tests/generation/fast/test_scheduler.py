@@ -1,11 +1,14 @@
 """Fast decoding writes what transformers' own `generate` writes, whatever is shared, drafted or skipped on the way."""
 
+import gc
+
 import pytest
 import torch
 
 from sprint_lmeval.candidates import BASE, Candidate
 from sprint_lmeval.generation.decode import Row, Settings, generate
 from sprint_lmeval.generation.fast import device_limits, scheduler
+from sprint_lmeval.generation.fast.kv_cache import RowCache
 from sprint_lmeval.passn.fewshot import tiny_examples
 from tests.shared.decoding_examples import HEADS, fast, prompts
 from tests.shared.decoding_examples import plain as plain
@@ -153,6 +156,20 @@ def test_settings_that_only_generate_knows_go_its_way_and_the_log_says_so(tiny, 
     assert len(found) == 2
     assert "without shortcuts" in harness_log.text
     assert "no_repeat_ngram_size" in harness_log.text
+
+
+def test_caches_are_freed_without_a_collection_of_garbage(tiny):
+    tokens = tuple(tiny[1]("1 + 2")["input_ids"])
+    rows = [
+        Row(p, c, given=given) for p in prompts(2) for c in (BASE, *HEADS[:3]) for given in ((), tokens, tokens[:1])
+    ]
+    gc.collect()
+    gc.disable()
+    try:
+        assert len(fast(tiny, rows)) == len(rows)
+        assert not [found for found in gc.get_objects() if type(found) is RowCache]
+    finally:
+        gc.enable()
 
 
 def test_rows_come_as_they_are_finished(tiny, monkeypatch):
