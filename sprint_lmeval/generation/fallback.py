@@ -144,9 +144,11 @@ class _Decoder:
                 **self.settings.generate_arguments,
             )
         new = output.sequences[:, self.prompt_tokens :].tolist()
-        steps, prompts = len(new[0]) - before, 0 if before else ids.numel()
-        self.account.add_pass(prompts + len(rows) * steps, time.perf_counter() - started, passes=steps)
-        self.account.add("prompt", 0 if before else int(mask.sum()))
+        steps, read = len(new[0]) - before, 0 if before else ids.numel()
+        self.account.add_pass(read + len(rows) * steps, time.perf_counter() - started, passes=steps)
+        if not before:
+            self.account.add("prompt", int(mask.sum()) - sum(given))
+            self.account.add("given", sum(given))
         self.account.add("single", len(rows) * steps)
         finished = {
             slot: ([*row.given, *tokens][:limit], None if stopped is None or stopped > limit else stopped)
