@@ -26,8 +26,8 @@ class Row:
             the shift, drawn once for the question, is the same for all of its rows. Each row needs a seed of its own,
             too: behind the first tokens, which the code decides, it draws its numbers from the seed.
         given: answer tokens that stand already; decoding goes on behind them. The response's text holds them, stop
-            strings and the token limit count them, `Response.new_tokens` does not. With the first tokens of its own
-            greedy answer as `given`, a row has the text of that answer.
+            strings and the token limit count them, `Response.new_tokens` and min_new_tokens do not. With the first
+            tokens of its own greedy answer as `given`, a row has the text of that answer.
 
     Raises:
         ValueError: a candidate that cannot be read, a code without a seed or out of range.
