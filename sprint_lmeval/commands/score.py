@@ -14,7 +14,7 @@ def add(commands):
         dest="ways",
         required=True,
         metavar="LIST",
-        help="majority, selector, rpc, reward, agree4, asc, esc, lossless; several with commas",
+        help="majority, selector, rpc, reward, checked, agree4, asc, esc, lossless; several with commas",
     )
     parser.add_argument("--model_args", metavar="ARGS", help="rpc: the unpruned model, as for `lm_eval --model hf`")
     parser.add_argument("--reward-model", metavar="MODEL", help="reward: folder or hub id of a sequence classifier")

@@ -20,7 +20,7 @@ from sprint_lmeval.scoring.stopping import FORMS, StoppingRule, stopping_rule
 from sprint_lmeval.scoring.stored import answer_classes, stored_responses, texts_of
 from sprint_lmeval.scoring.votes import AnswerClasses, best, score_weights, vote
 
-WAYS = ("majority", "selector", "rpc", "reward")  # and the rules of stopping.py
+WAYS = ("majority", "selector", "rpc", "reward", "checked")  # and the rules of stopping.py
 INVERSE = "inverse perplexity"
 HEADINGS = ("method", "accuracy", "of Pass@N", "over first", "95 % interval", "p")
 OF_STOPPING = ("rule", "answers", "tokens", "saved", "accuracy", "over vote", "95 % interval", "p")
@@ -197,7 +197,31 @@ def _stopped(run: Run, classes: Sequence[AnswerClasses], rule: StoppingRule) -> 
     return [*_majority(run, classes, None), MethodChoice(rule.name, chosen, rule.settings, used)]
 
 
-CHOOSERS: dict[str, Callable] = {"majority": _majority, "selector": _selector, "rpc": _rpc, "reward": _reward}
+def _without_false_equation(run: Run, classes: Sequence[AnswerClasses], _: object) -> list[MethodChoice]:
+    """The first answer whose text holds no false equation, else the first response; none behind it is asked for."""
+    from sprint_lmeval.answers.equations import false_equations
+
+    chosen = []
+    for number, row in enumerate(classes):
+        texts = run.responses(number)
+        if texts is None:
+            raise InputError(f"{run.samples_path}: its responses were not kept, and --with checked reads them")
+        good = (i for i, text in enumerate(texts) if row[i] is not None and not false_equations(text))
+        chosen.append(next(good, None))
+    used = [run.n if index is None else index + 1 for index in chosen]
+    choice = MethodChoice(
+        "checked", [index or 0 for index in chosen], {"equations": "all that were written hold"}, used
+    )
+    return [*_majority(run, classes, None), choice]
+
+
+CHOOSERS: dict[str, Callable] = {
+    "majority": _majority,
+    "selector": _selector,
+    "rpc": _rpc,
+    "reward": _reward,
+    "checked": _without_false_equation,
+}
 
 
 # ---- what is shown ----

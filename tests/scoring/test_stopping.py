@@ -184,3 +184,32 @@ def test_what_cannot_be_stopped_is_one_sentence(tmp_path, capsys):
     assert "one response stands for all N" in capsys.readouterr().err
     scored(tmp_path / "c", "agree", status=2)
     assert "--with 'agree' given, needed is a whole number" in capsys.readouterr().err
+
+
+# ---- checked: the first answer whose sums hold ----
+
+TEXTS = [
+    ["2 + 2 = 5\n#### 5", "2 + 2 = 4\n#### 4", "2 + 2 = 4 = 8 / 2\n#### 4"],
+    ["3 * 3 = 9\n#### 9", "3 * 3 = 8\n#### 8", "#### 9"],
+    ["1 + 1 = 3\n#### 3", "1 + 1 = 4\n#### 4", "1 + 1 = 5\n#### 5"],
+    ["5 - 2 = 3", "5 - 2 = 4\n#### 4", "5 - 2 = 3\n#### 3"],  # the first one has no answer
+]
+ANSWERS = [["5", "4", "4"], ["9", "8", "9"], ["3", "4", "5"], [None, "4", "3"]]
+VERDICTS = ["icc", "cic", "iii", "nic"]
+CHECKED = [
+    row(i, letters, answers=answers, resps=[texts], new_tokens=[10, 20, 30])
+    for i, (letters, answers, texts) in enumerate(zip(VERDICTS, ANSWERS, TEXTS, strict=True))
+]
+
+
+def test_checked_is_the_first_answer_without_a_false_equation(tmp_path, capsys):
+    checked = scored(tmp_path, "checked", rows=CHECKED)["checked"]
+    assert checked["chosen"] == [1, 0, 0, 2] and checked["used"] == [2, 1, 3, 3]
+    assert checked["accuracy"] == 0.75 and checked["tokens_used"] == (30 + 10 + 60 + 60) / 4
+    assert "checked" in capsys.readouterr().out
+
+
+def test_checked_needs_the_texts(tmp_path, capsys):
+    rows = [{k: v for k, v in r.items() if k != "resps"} for r in CHECKED]
+    scored(tmp_path, "checked", rows=rows, status=2)
+    assert "its responses were not kept, and --with checked reads them" in capsys.readouterr().err
