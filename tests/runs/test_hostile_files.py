@@ -4,6 +4,7 @@ import json
 import os
 import random
 import resource
+import shutil
 import time
 
 import pytest
@@ -26,6 +27,7 @@ def made(folder):
     run = write_run(folder / "run", VERDICTS)
     assert main(["score", str(run), "--with", "majority"]) == 0
     assert main(["baseline", str(run), "-o", str(folder / BASELINE)]) == 0
+    shutil.copytree(run, folder / "whole")
     return run
 
 
@@ -35,6 +37,7 @@ def commands(folder) -> list[list[str]]:
         ["gate", "--baseline", baseline, "--current", run],
         ["score", run, "--with", "majority"],
         ["baseline", run, "-o", str(folder / "new.json")],
+        ["compare", run, str(folder / "whole")],
         ["matrix", f"{run}/{SAMPLES}", "-o", str(folder / "new.parquet")],
     ]
 
@@ -107,6 +110,7 @@ def test_a_pipe_that_is_named(tmp_path, capsys):
             ["gate", "--baseline", pipe, "--current", pipe],
             ["score", pipe, "--with", "majority"],
             ["baseline", pipe, "-o", str(tmp_path / "new.json")],
+            ["compare", pipe, pipe],
             ["matrix", pipe, "-o", str(tmp_path / "new.parquet")],
         ):
             assert main(command) == 2
