@@ -68,15 +68,16 @@ def default_metrics(before: Run, now: Run) -> tuple[str, ...]:
 
 
 def metric_values(run: Run, metric: str) -> np.ndarray:
-    """Return the metric of each question, [questions]; bool where it is pass@k.
+    """Return the metric of each question, [questions]; bool where it is pass@k or all@k.
 
     Raises:
         InputError: there is no such metric, or the run's files do not tell it.
     """
     correct, n = run.correct, run.n
-    firsts = {f"pass@{k}": k for k in range(1, n + 1)}
-    if metric in firsts:
-        return correct[:, : firsts[metric]].any(1)
+    for name, joined in (("pass", np.any), ("all", np.all)):
+        counts = {f"{name}@{k}": k for k in range(1, n + 1)}
+        if metric in counts:
+            return joined(correct[:, : counts[metric]], axis=1)
     if metric == f"mean@{n}":
         return correct.mean(1)
     if metric == f"maj@{n}":
@@ -87,9 +88,8 @@ def metric_values(run: Run, metric: str) -> np.ndarray:
         return np.isin(run.verdicts, FAILED).mean(1)
     if metric == "truncated":
         return _known(np.where((run.truncated < 0).any(1), np.nan, run.truncated.mean(1)), run, metric)
-    raise InputError(
-        f"metric {metric!a} given, there are pass@1 to pass@{n}, mean@{n}, maj@{n}, {', '.join(LOWER_IS_BETTER)}"
-    )
+    named = ", ".join((f"pass@1 to pass@{n}", f"all@1 to all@{n}", f"mean@{n}", f"maj@{n}", *LOWER_IS_BETTER))
+    raise InputError(f"metric {metric!a} given, there are {named}")
 
 
 def _known(values: np.ndarray, run: Run, metric: str) -> np.ndarray:

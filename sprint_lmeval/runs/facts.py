@@ -17,7 +17,7 @@ HOW_IT_RUNS = ("batch_size", "max_batch_size", "device", "device_map", "parallel
 HOW_IT_RUNS += ("add_bos_token", "gpu_memory_utilization", "tensor_parallel_size", "data_parallel_size")
 HOW_IT_RUNS += ("max_model_len", "enforce_eager")
 PRIVATE = ("pretrained", "token", "hf_token", "cache_dir", "store")  # model arguments: paths and secrets
-RATES = ("pass@", "unbiased_pass@", "mean@", "maj@", "no_answer", "truncated", "grader_failed")
+RATES = ("pass@", "all@", "unbiased_pass@", "mean@", "maj@", "no_answer", "truncated", "grader_failed")
 MAX_NAME = 200
 
 

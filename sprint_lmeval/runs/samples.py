@@ -79,13 +79,17 @@ class Samples:
         """Return what the harness averages over questions, by its names, as far as the samples tell."""
         n = self.verdicts.shape[1]
         correct = self.verdicts == CORRECT
-        passed = np.logical_or.accumulate(correct, axis=1).mean(0)
-        found = {f"pass@{k}": passed[k - 1] for k in range(1, n + 1)} | {f"mean@{n}": correct.mean()}
+        found: dict[str, float] = {}
+        for name, joined in (("pass", np.logical_or), ("all", np.logical_and)):
+            found |= {f"{name}@{k}": rate for k, rate in enumerate(joined.accumulate(correct, axis=1).mean(0), 1)}
+        found[f"mean@{n}"] = correct.mean()
         found["no_answer"] = (self.verdicts == CODES["no_answer"]).mean()
         found["grader_failed"] = np.isin(self.verdicts, [CODES["timeout"], CODES["error"]]).mean()
         if self.exchangeable:
             solved = correct.sum(1)
-            found |= {f"unbiased_pass@{k}": chances(n, solved, k).mean() for k in range(1, n + 1)}
+            for k in range(1, n + 1):  # all are right: none of k is among the wrong ones
+                found[f"unbiased_pass@{k}"] = chances(n, solved, k).mean()
+                found[f"all@{k}"] = 1 - chances(n, n - solved, k).mean()
         if (self.truncated != UNKNOWN).all():
             found["truncated"] = self.truncated.mean()
         averaged = {f"maj@{n}": self.majority.mean(), "distinct_answers": self.distinct.mean()}

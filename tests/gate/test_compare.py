@@ -74,6 +74,18 @@ def test_worse_for_sure_regresses(tmp_path, capsys):
     assert "gate: regressed" in out and "pass@4 got worse on test-0, test-1" in out and "... (12 in all)" in out
 
 
+def test_all_of_k_can_be_compared_too(tmp_path, capsys):
+    before, now = ["cccc", "ccci"] * 10, ["cccc", "icci"] * 10
+    status, _, _, found = check(tmp_path, capsys, now, "--metrics", "all@1,all@3,all@4", baseline=before)
+    tests = metrics_of(found)
+    assert status == 1 and {name: test["change"] for name, test in tests.items()} == {
+        "all@1": -0.5,
+        "all@3": -0.5,
+        "all@4": 0,
+    }
+    assert tests["all@3"]["method"] == "exact McNemar" and tests["all@3"]["p"] == 0.5**10
+
+
 def test_worse_by_chance_passes(tmp_path, capsys):
     status, out, _, found = check(tmp_path, capsys, worse(3))
     assert status == 0 and "within chance" in out

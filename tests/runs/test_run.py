@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from sprint_lmeval.errors import InputError
+from sprint_lmeval.passn.metrics import all_at_k, pass_at_k, unbiased_all_at_k, unbiased_pass_at_k
 from sprint_lmeval.runs.run import read_runs
-from tests.shared.gate_examples import DATE, TASK, results, row, write_rows, write_run
+from tests.shared.gate_examples import DATE, TASK, results, row, write_rows, write_run, write_sampled
 
 VERDICTS = ["ci", "ii", "nc"]
 OTHER_DATE = "2026-02-02T03-04-05.678901"
@@ -74,6 +75,20 @@ def test_runs_of_the_plain_vllm_model(tmp_path):
     file.write_text(json.dumps(text))
     run = one_run(folder)
     assert (run.model_label, run.strategy, run.facts["dtype"], run.flat) == ("org/model", "vllm", None, True)
+
+
+def test_rates_are_those_of_the_metrics(tmp_path):
+    """What the samples say is what the harness averages, by the same names."""
+    for name, write in (("ranked", write_run), ("sampled", write_sampled)):
+        run = one_run(write(tmp_path / name, ["cci", "iii", "ccc", "icn"]))
+        solved, found = run.correct.sum(1), run.samples.rates()
+        for k in (1, 2, 3):
+            assert found[f"pass@{k}"] == np.mean([pass_at_k(row, k) for row in run.correct.tolist()])
+            if name == "sampled":
+                assert found[f"unbiased_pass@{k}"] == np.mean([unbiased_pass_at_k(3, c, k) for c in solved])
+                assert found[f"all@{k}"] == pytest.approx(np.mean([unbiased_all_at_k(3, c, k) for c in solved]))
+            else:
+                assert found[f"all@{k}"] == np.mean([all_at_k(row, k) for row in run.correct.tolist()])
 
 
 def test_plain_samples_are_not_flat_and_have_a_seed(tmp_path):
@@ -199,6 +214,7 @@ def damage(folder, how):
         ("empty", r"samples_.*is empty"),
         ("edited", r"samples_.* gives pass@1 .* says"),
         ("other maj@2", r"samples_.* gives maj@2 .* says 0.99"),
+        ("other all@2", r"samples_.* gives all@2 0.0000, .* says 0.99"),
         ("other no_answer", r"samples_.* gives no_answer 0.\d+, .* says 0.99"),
         ("other truncated", r"samples_.* gives truncated 0.0000, .* says 0.99"),
         ("other grader_failed", r"samples_.* gives grader_failed .* says 0.99"),
