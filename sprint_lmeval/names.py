@@ -11,5 +11,8 @@ MODEL_ARGUMENTS = (  # of the *-pruned-bon models, beside those of the harness's
     "selector",
     "selector_encoder",
     "selector_check",
+    "priority",
+    "levels",
+    "fill",
     "store",
 )

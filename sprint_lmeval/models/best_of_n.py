@@ -11,7 +11,7 @@ import json
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import cached_property
 
 from jinja2 import TemplateError
@@ -21,10 +21,11 @@ from transformers import PreTrainedModel
 from sprint_lmeval.candidates import BASE, Candidate
 from sprint_lmeval.errors import InputError, when_interrupted
 from sprint_lmeval.generation.rows import Response, Row, Settings
+from sprint_lmeval.models.branching import Branching, GreedyAnswer
 from sprint_lmeval.models.failures import narrowed
 from sprint_lmeval.models.generation_settings import read_settings, recorded
 from sprint_lmeval.models.progress import Progress
-from sprint_lmeval.models.requests import ResponseText, positions_of, question_of
+from sprint_lmeval.models.requests import RequestGroup, ResponseText, positions_of, question_of
 from sprint_lmeval.models.run_record import RunRecord
 from sprint_lmeval.pruning.heads import HeadLayout
 from sprint_lmeval.store.database import Store
@@ -37,15 +38,7 @@ from sprint_lmeval.strategies.strategy import Attempt, Strategy, Unpruned
 log = logging.getLogger(f"lm_eval.{__name__}")  # below the harness's, so that its --verbosity counts
 
 
-@dataclass
-class _Group:
-    """Requests with the same generation settings; `asked`: row -> (index, attempt) of every request that it answers."""
-
-    settings: Settings
-    asked: dict[Row, list[tuple[int, Attempt]]] = field(default_factory=lambda: defaultdict(list))
-
-
-class BestOfN:
+class BestOfN(Branching):
     """N responses per document, the k-th by the strategy's k-th candidate.
 
     Attributes:
@@ -105,6 +98,7 @@ class BestOfN:
             with Progress(len(requests), reused, hidden, self._in_flight) as progress:
                 for group in groups:
                     self._fill(group, requests, progress)
+                progress.n = len(requests)
         assert None not in self._responses, "every request has its response"
         return self._responses
 
@@ -117,7 +111,7 @@ class BestOfN:
             return f"{there} of {asked} answers are kept in {self.stored.store.path.name}; the same command goes on"
         return f"none of {asked} answers is kept: with store=FILE among the model arguments a run goes on where it was"
 
-    def _groups(self, requests: list) -> list[_Group]:
+    def _groups(self, requests: list) -> list[RequestGroup]:
         """Sort requests by their generation settings, and make their rows.
 
         Raises:
@@ -133,46 +127,59 @@ class BestOfN:
         groups = []
         for indices in sorted_out.values():
             first = requests[indices[0]]
-            group = _Group(self._settings(first.args[1], first.task_name))
+            group = RequestGroup(self._settings(first.args[1], first.task_name))
             for i in indices:
                 row = self._row(requests[i].args[0], attempts[i].candidate, positions[i])
-                group.asked[row].append((i, attempts[i]))
+                branch = positions[i] if self._branching else 0
+                asked = group.branches[row].setdefault(branch, []) if branch else group.asked[row]
+                asked.append((i, attempts[i]))
             log.info(
                 "rank %d of %d: %d rows for %d requests", self.rank, self.world_size, len(group.asked), len(indices)
             )
             groups.append(group)
         return groups
 
-    def _reuse(self, group: _Group) -> None:
+    def _reuse(self, group: RequestGroup) -> None:
         """Put the responses that the store has."""
-        found = self.stored.found(list(group.asked), group.settings) if self.stored else {}
+        rows = [row for row in group.asked if row not in group.branches]  # to branch off, an answer's tokens are needed
+        found = self.stored.found(rows, group.settings) if self.stored else {}
         for row, response in found.items():
-            self._put(group, row, response)
+            self._put(group, group.asked[row], row, response)
         if found:
             log.info(
                 "rank %d: %d rows from the store, %d to generate", self.rank, len(found), len(group.asked) - len(found)
             )
 
-    def _fill(self, group: _Group, requests: list, progress: Progress) -> None:
-        """Decode the rows that have no response yet; where there is a store, each is kept once it is finished."""
+    def _fill(self, group: RequestGroup, requests: list, progress: Progress) -> None:
+        """Decode the rows that have no response yet, then the branches of greedy answers."""
         missing = [row for row, asked in group.asked.items() if self._responses[asked[0][0]] is None]
+        answers = []
+        for row, response in self._fresh(group, missing, requests):
+            self._put(group, group.asked[row], row, response)
+            progress.add(len(group.asked[row]), response.new_tokens)
+            if row in group.branches:
+                answers.append(GreedyAnswer(row, response, len(group.branches[row])))
+        if answers:
+            self._branch(group, answers, requests, progress)
+
+    def _fresh(self, group: RequestGroup, rows: list[Row], requests: list) -> Iterator[tuple[Row, Response]]:
+        """Decode rows; where there is a store, each is kept once it is finished."""
 
         def told(rows: list[Row]) -> str:
             row = max(rows, key=lambda row: len(row.prompt))
-            question = " ".join(question_of(requests[group.asked[row][0][0]]).split())[:80]
+            asked = group.asked[row if row in group.asked else Row(row.prompt, row.candidate)]
+            question = " ".join(question_of(requests[asked[0][0]]).split())[:80]
             others = f" and {len(rows) - 1} other rows" if rows[1:] else ""
             return f"the question {question!r} with candidate {row.candidate}{others}; {self.kept_so_far()}"
 
-        fresh = narrowed(lambda rows: self._generate(rows, group.settings), missing, told)
-        for row, response in self.stored.keeping(fresh, missing, group.settings) if self.stored else fresh:
-            self._put(group, row, response)
-            progress.add(len(group.asked[row]), response.new_tokens)
+        fresh = narrowed(lambda rows: self._generate(rows, group.settings), rows, told)
+        yield from self.stored.keeping(fresh, rows, group.settings) if self.stored else fresh
 
-    def _put(self, group: _Group, row: Row, response: Response) -> None:
+    def _put(self, group: RequestGroup, asked: list[tuple[int, Attempt]], row: Row, response: Response) -> None:
         """Let a row's response answer every request that asked for it."""
         if response.cut_tokens:
             self._record.note_cut(row.prompt, group.settings, self.max_length)
-        for index, attempt in group.asked[row]:
+        for index, attempt in asked:
             self._responses[index] = self._text(response, attempt)
 
     def _text(self, response: Response, attempt: Attempt) -> ResponseText:

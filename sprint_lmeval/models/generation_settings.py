@@ -11,7 +11,6 @@ from lm_eval.models.utils import normalize_gen_kwargs
 
 from sprint_lmeval.errors import InputError
 from sprint_lmeval.generation.rows import Settings
-from sprint_lmeval.strategies.sampled import Sampled
 from sprint_lmeval.strategies.strategy import Strategy
 
 # Arguments of transformers' `generate` that mean the same for a row in a batch as for the row alone.
@@ -27,7 +26,7 @@ def read_settings(gen_kwargs: dict, strategy: Strategy, default_max_new_tokens: 
         InputError: on several beams or sequences, sampling with a greedy strategy, `sample` without temperature, values
             out of range, and arguments of `generate` that would not mean here what they mean there.
     """
-    sampling = isinstance(strategy, Sampled)
+    sampling = strategy.draws
     given = {key: value for key, value in gen_kwargs.items() if value is not None}
     _refuse_several(given)
     temperature = _number(given, "temperature", 0.0, low=0.0)
@@ -81,7 +80,7 @@ def _refuse_several(given: dict) -> None:
 def _refuse_contradiction(sampling: bool, temperature: float, do_sample: object, strategy: str) -> None:
     if sampling and temperature == 0:
         raise InputError(
-            "strategy=sample with temperature 0 given, it must be above 0: "
+            f"strategy={strategy} draws samples, and temperature 0 is given, it must be above 0: "
             "add --gen_kwargs temperature=0.6,do_sample=true"
         )
     if not sampling and (do_sample or temperature > 0):

@@ -19,7 +19,8 @@ import torch
 from sprint_lmeval.checkpoints.fingerprint import model_fingerprint
 from sprint_lmeval.checkpoints.pretrained import default_device, resolve_pretrained
 from sprint_lmeval.errors import InputError, cause, is_command_line, show_one_sentence
-from sprint_lmeval.generation.decode import MOST_ROWS, Account, Response, Row, Settings, generate
+from sprint_lmeval.generation.alternatives import Step, alternatives
+from sprint_lmeval.generation.decode import MOST_ROWS, Account, Response, Row, Settings, end_token_ids, generate
 from sprint_lmeval.generation.fast.supported import why_not_fast
 from sprint_lmeval.models.best_of_n import BestOfN
 from sprint_lmeval.models.checks import check_before_loading, check_hf_arguments, check_selector, check_strategy
@@ -45,7 +46,7 @@ class HFPrunedBestOfN(BestOfN, LazyWeights):
     Args:
         pretrained: folder, hub id, `tiny`, or a loaded transformers model; by default the paper's model.
         head_masks: candidates: `base:L5H0:L5H0+L10H3`, a .txt / .json / .yaml file, or a list.
-        strategy: `fixed` (with head_masks), `selector` (with selector), `base`, `sample`, `random` or `spread`.
+        strategy: `fixed` (head_masks=), `selector` (selector=), `base`, `sample`, `random`, `branch` or `spread`.
         pool: candidates that `random` draws from; by default the heads of `spread`.
         strategy_seed: seed of `random` and `sample`.
         first: `greedy`: the first response of `sample` is the greedy one.
@@ -53,6 +54,8 @@ class HFPrunedBestOfN(BestOfN, LazyWeights):
         selector: a trained selector that chooses each question's candidates: folder, hub id or name of a shipped one.
         selector_encoder: folder of the selector's sentence encoder, where that is not the default one.
         selector_check: whether a selector of another model, and its own training questions, are refused.
+        priority, levels, fill: of `branch`: which branches come first (`prefix`, `ratio`, `token`, `mixed`), how often
+            an answer branches (1), and what stands where there are too few (`stop`, `samples`).
         store: file in which responses are kept; those that are in it are not generated again.
         kwargs: every argument of the harness's `hf` model; without batch_size generation takes what `auto` takes.
 
@@ -146,10 +149,21 @@ class HFPrunedBestOfN(BestOfN, LazyWeights):
 
     def _generate(self, rows: list[Row], settings: Settings) -> Iterator[tuple[Row, Response]]:
         settings = replace(settings, batch_size=self._rows_per_batch(settings))
-        enabled = self.mixed_precision_dtype is not None
-        with torch.autocast(device_type=self.device.type, dtype=self.mixed_precision_dtype, enabled=enabled):
-            yield from generate(self.model, self.tokenizer, rows, settings, self.layout, self._account)
+        with self._precision():
+            of_model = self.model, self.tokenizer
+            yield from generate(*of_model, rows, settings, self.layout, self._account, keep_tokens=self._branching)
         log.debug("decoding so far, counted:\n%s", self._account.table())
+
+    def _alternatives(self, rows: list[Row], settings: Settings, top: int) -> list[list[Step]]:
+        with self._precision():
+            return alternatives(self.model, self.tokenizer, rows, settings, top, self.layout)
+
+    def _ends(self, settings: Settings) -> list[int]:
+        return end_token_ids(self.model, self.tokenizer, settings.until)
+
+    def _precision(self) -> torch.autocast:
+        dtype = self.mixed_precision_dtype
+        return torch.autocast(device_type=self.device.type, dtype=dtype, enabled=dtype is not None)
 
     def _in_flight(self) -> tuple[float, float]:
         tokens = self._account.tokens

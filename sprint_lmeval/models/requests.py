@@ -2,7 +2,26 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+
+from sprint_lmeval.generation.rows import Row, Settings
+from sprint_lmeval.strategies.strategy import Attempt
+
+
+@dataclass
+class RequestGroup:
+    """Requests with the same generation settings.
+
+    Attributes:
+        settings: how their rows are decoded.
+        asked: row -> (index, attempt) of every request that it answers.
+        branches: row of a greedy answer -> repeat, from 1 -> (index, attempt) of every request that a branch answers.
+    """
+
+    settings: Settings
+    asked: dict[Row, list[tuple[int, Attempt]]] = field(default_factory=lambda: defaultdict(list))
+    branches: dict[Row, dict[int, list[tuple[int, Attempt]]]] = field(default_factory=lambda: defaultdict(dict))
 
 
 def positions_of(requests: list) -> list[int]:

@@ -7,12 +7,14 @@ from dataclasses import dataclass, fields
 
 from sprint_lmeval.candidates import BASE, Candidate, parse_candidates
 from sprint_lmeval.errors import InputError
+from sprint_lmeval.strategies.branch import Branched, check_branch_arguments
 from sprint_lmeval.strategies.head_lists import spread_candidates
 from sprint_lmeval.strategies.sampled import CODES, FIRSTS, Sampled
 from sprint_lmeval.strategies.selected import SelectorChoice
 from sprint_lmeval.strategies.strategy import Listed, RandomHeads, Strategy, Unpruned
 
-STRATEGIES = ("fixed", "base", "sample", "random", "spread", "selector")
+STRATEGIES = ("fixed", "base", "sample", "random", "spread", "selector", "branch")
+OF_BRANCH = ("priority", "levels", "fill")
 
 
 @dataclass(frozen=True)
@@ -20,15 +22,18 @@ class StrategyArguments:
     """What a user wrote about strategies, under the names of the model arguments.
 
     Attributes:
-        head_masks: candidates as text, file or list; only with `fixed`.
+        head_masks: candidates as text, file or list; only with `fixed`, and one of them with `branch`.
         strategy: one of `STRATEGIES`; None: `selector` or `fixed` where their argument is given, else `spread`.
         pool: candidates as text, file or list to draw from; only with `random`.
-        strategy_seed: seed of `random` and `sample`.
+        strategy_seed: seed of `random`, of `sample` and of the samples of `fill`.
         first: `greedy`: the first response is the greedy one; only with `sample`.
         codes: `arithmetic`: evenly spread codes in place of independent numbers; only with `sample`.
         selector: folder, hub id or short name; only with `selector`, as are the next two.
         selector_encoder: folder of the selector's sentence encoder, where that is not the default one.
         selector_check: whether another model and training questions are refused.
+        priority: which branches come first, one of `PRIORITIES`; only with `branch`, as are the next two.
+        levels: how often an answer branches: 1.
+        fill: what stands where there are too few branches, one of `FILLS`.
     """
 
     head_masks: str | list | None = None
@@ -40,6 +45,9 @@ class StrategyArguments:
     selector: str | None = None
     selector_encoder: str | None = None
     selector_check: bool = True
+    priority: str | None = None
+    levels: int | None = None
+    fill: str | None = None
 
     @classmethod
     def taken_from(cls, arguments: dict) -> StrategyArguments:
@@ -62,7 +70,9 @@ def build_strategy(given: StrategyArguments) -> Callable[[Sequence[int]], Strate
         return SelectorChoice(given.selector, given.selector_encoder, given.selector_check)
     name = given.strategy or ("fixed" if given.head_masks is not None else "spread")
     _refuse_misfits(name, given)
-    listed = _readable(given.head_masks) if name == "fixed" else None
+    listed = _readable(given.head_masks) if given.head_masks is not None else None
+    if name == "branch" and listed is not None and len(listed) != 1:
+        raise InputError(f"{len(listed)} head_masks given with strategy=branch, whose answers are of one: name one")
     pool = _readable(given.pool) if given.pool is not None else None
 
     def build(heads_per_layer: Sequence[int]) -> Strategy:
@@ -71,6 +81,8 @@ def build_strategy(given: StrategyArguments) -> Callable[[Sequence[int]], Strate
         if name == "random":
             where = "spread" if pool is None else (given.pool if isinstance(given.pool, str) else "list")
             return RandomHeads(pool or spread_candidates(heads_per_layer), given.strategy_seed, where)
+        if name == "branch":
+            return Branched(listed[0] if listed else BASE, given.priority, given.fill, given.strategy_seed)
         if name == "spread":
             return Listed("spread", spread_candidates(heads_per_layer))
         return Sampled(given.strategy_seed, given.first, given.codes) if name == "sample" else Unpruned()
@@ -92,7 +104,7 @@ def _refuse_selector_misfits(given: StrategyArguments) -> None:
         what = f"selector given with strategy={given.strategy}"
         raise InputError(f"{what}, which chooses by itself: leave one of the two out")
     else:
-        for name in ("head_masks", "pool", "first", "codes"):
+        for name in ("head_masks", "pool", "first", "codes", *OF_BRANCH):
             if getattr(given, name) is not None:
                 raise InputError(f"selector and {name} given, of which only one can decide: leave one of the two out")
 
@@ -102,7 +114,7 @@ def _refuse_misfits(name: str, given: StrategyArguments) -> None:
         raise InputError(f"strategy={name} given, allowed are {', '.join(STRATEGIES)}")
     if name == "fixed" and given.head_masks is None:
         raise InputError("strategy=fixed needs candidates: add head_masks=, for example head_masks=base:L5H0:L10H3")
-    if name != "fixed" and given.head_masks is not None:
+    if name not in ("fixed", "branch") and given.head_masks is not None:
         raise InputError(f"head_masks given with strategy={name}, which chooses by itself: leave one of the two out")
     if name != "random" and given.pool is not None:
         raise InputError(f"pool given with strategy={name}: only strategy=random draws from a pool")
@@ -112,6 +124,10 @@ def _refuse_misfits(name: str, given: StrategyArguments) -> None:
             raise InputError(f"{argument} given with strategy={name}: only strategy=sample has it, leave it out")
         if value not in (None, *allowed):
             raise InputError(f"{argument}={value} given, allowed is {' and '.join(allowed)}, or leave it out")
+    for argument in OF_BRANCH if name != "branch" else ():
+        if getattr(given, argument) is not None:
+            raise InputError(f"{argument} given with strategy={name}: only strategy=branch has it, leave it out")
+    check_branch_arguments(given.priority, given.levels, given.fill)
     if isinstance(given.strategy_seed, bool) or not isinstance(given.strategy_seed, int):
         raise InputError(f"strategy_seed={given.strategy_seed} given, it must be a whole number")
 

@@ -35,6 +35,7 @@ class Sampled(Unpruned):
     """
 
     name = "sample"
+    draws = True
 
     def __init__(self, seed: int, first: str | None = None, codes: str | None = None) -> None:
         self.seed, self.first, self.codes = seed, first, codes

@@ -30,11 +30,13 @@ class Strategy(ABC):
         name: what results call it.
         learned: whether it was fitted on training questions; an unlearned one is never shown as SPRINT.
         exchangeable: whether the order of its N responses carries no meaning (independent samples).
+        draws: whether responses are drawn, so that a temperature is needed.
     """
 
     name: str
     learned = False
     exchangeable = False
+    draws = False
 
     @abstractmethod
     def attempts(self, questions: Sequence[str], n: int) -> list[list[Attempt]]:

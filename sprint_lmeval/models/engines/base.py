@@ -37,6 +37,10 @@ class EngineModel(BestOfN):
             chosen: what the user wrote about strategies.
             of_model: arguments that say which model it is, or make it another one than its files say.
         """
+        if chosen.strategy == "branch":
+            raise InputError(
+                "strategy=branch given, which needs the log-probabilities of every token here: use hf-pruned-bon"
+            )
         build = build_strategy(chosen)
         if chosen.codes is not None:
             raise InputError(
