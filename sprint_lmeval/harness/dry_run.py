@@ -104,9 +104,9 @@ def rows_line(lm, instances: list) -> str:
 
 
 def decoded_rows(lm, instances: list) -> int:
-    """Return how many rows the model decodes: equal candidates of a question are decoded once, samples each."""
+    """Return how many rows the model decodes: samples and branches each, other equal candidates of a question once."""
     lists = ranked(lm, instances)
-    if lists[0][0] is None or lm.strategy.name == "sample":
+    if lists[0][0] is None or lm.strategy.name in ("sample", "branch"):
         return sum(map(len, lists))
     return sum(len(set(candidates)) for candidates in lists)
 

@@ -13,6 +13,7 @@ from sprint_lmeval.models.requests import RequestGroup
 from sprint_lmeval.strategies.branch import AnswerToken, Branch, Branched, ranked_branches
 
 READ_AT_ONCE = 64  # greedy answers whose alternatives are in memory together
+SPARE = 8  # further tokens at each position, for those that become a text which is there
 TRIED = 8  # branches for each response that is asked for: other tokens may become the same text
 
 
@@ -93,7 +94,7 @@ class Branching:
         for start in range(0, len(answers), READ_AT_ONCE):
             part = answers[start : start + READ_AT_ONCE]
             rows = [replace(answer.row, given=answer.response.tokens) for answer in part]
-            top = max(answer.missing for answer in part)
+            top = max(answer.missing for answer in part) + SPARE
             for answer, steps in zip(part, self._alternatives(rows, group.settings, top), strict=True):
                 ranked = ranked_branches(steps, self.strategy.priority, self._ends(group.settings))
                 answer.branches.extend(ranked[: TRIED * answer.missing])
@@ -108,4 +109,4 @@ class Branching:
             )
         self.strategy.samples += answer.missing
         row = answer.row
-        return [replace(row, sample=i, seed=self.strategy.row_seed(row.prompt, i)) for i in range(there, n)]
+        return [Row(row.prompt, row.candidate, i, *self.strategy.draw(row.prompt, i)) for i in range(there, n)]
