@@ -150,8 +150,8 @@ class HFPrunedBestOfN(BestOfN, LazyWeights):
     def _generate(self, rows: list[Row], settings: Settings) -> Iterator[tuple[Row, Response]]:
         settings = replace(settings, batch_size=self._rows_per_batch(settings))
         with self._precision():
-            of_model = self.model, self.tokenizer
-            yield from generate(*of_model, rows, settings, self.layout, self._account, keep_tokens=self._branching)
+            kept = {"account": self._account, "keep_tokens": self._branching}
+            yield from generate(self.model, self.tokenizer, rows, settings, self.layout, **kept)
         log.debug("decoding so far, counted:\n%s", self._account.table())
 
     def _alternatives(self, rows: list[Row], settings: Settings, top: int) -> list[list[Step]]:
