@@ -15,4 +15,5 @@ MODEL_ARGUMENTS = (  # of the *-pruned-bon models, beside those of the harness's
     "levels",
     "fill",
     "store",
+    "n",
 )

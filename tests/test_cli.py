@@ -129,6 +129,28 @@ def test_run_with_another_n(environment, tmp_path, n):
     assert [len(row["resps"][0]) for row in rows] == [n, n]
 
 
+N_FROM_PYTHON = """
+from lm_eval import simple_evaluate
+found = simple_evaluate(model="hf-pruned-bon", model_args="pretrained=tiny,n=3", tasks=["tiny_passn"], limit=2,
+                        gen_kwargs="max_gen_toks=8")
+print([name for name in found["results"]["tiny_passn"] if "stderr" not in name], found["config"]["sprint"]["n"])
+"""
+N_FROM_CONFIG = "model: hf-pruned-bon\nmodel_args: {pretrained: tiny, n: 3}\ntasks: [tiny_passn]\nlimit: 2\n"
+N_WAYS = {
+    "python": ["python", "-c", N_FROM_PYTHON],
+    "lm_eval": ["lm_eval", *TINY[:2], "--model_args", "pretrained=tiny,n=3", *TINY[4:], "--limit", "2"],
+    "config": ["sprint-lmeval", "run", "--config", "run.yaml"],
+}
+
+
+@pytest.mark.parametrize("way", N_WAYS)
+def test_n_as_a_model_argument(way, environment, tmp_path):
+    (tmp_path / "run.yaml").write_text(N_FROM_CONFIG)
+    done = environment.run(N_WAYS[way], tmp_path)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "pass@3" in done.stdout and "pass@4" not in done.stdout
+
+
 WITHOUT_START_UP_FILES = f"""
 import sys
 sys.path += [{sysconfig.get_path("purelib")!r}, {str(REPOSITORY)!r}]

@@ -19,11 +19,11 @@ import numpy as np
 from sprint_lmeval import __version__, autoload
 from sprint_lmeval.candidates import BASE, Candidate
 from sprint_lmeval.errors import InputError, show_one_sentence
-from sprint_lmeval.harness.command_line import harness_sentence, parsed
+from sprint_lmeval.harness.command_line import harness_sentence
 from sprint_lmeval.harness.one_at_a_time import alone_with
 from sprint_lmeval.harness.patches import evaluate_replaced_by
 from sprint_lmeval.harness.run import EVERY_TASK, set_repeats
-from sprint_lmeval.names import MODEL_ARGUMENTS
+from sprint_lmeval.harness.sweep_options import check_names, harness_config
 from sprint_lmeval.outcomes.from_samples import fields_of_rows
 from sprint_lmeval.outcomes.matrix import OutcomeMatrix
 from sprint_lmeval.outcomes.parquet import check_output
@@ -32,26 +32,6 @@ from sprint_lmeval.runs.facts import PRIVATE, run_facts
 from sprint_lmeval.strategies.head_lists import every_head, parse_layers
 
 log = logging.getLogger(f"lm_eval.{__name__}")
-MODEL = "hf-pruned-bon"
-MODELS = tuple(autoload.MODELS)  # all of them prune heads
-NOTHING_SENT = "a sweep writes a matrix and reports to no service"
-NOT_HERE = {  # option of `lm_eval run`, or key of its --config -> why a sweep refuses it; every other one is heeded
-    "limit": "--questions N chooses how many",
-    "samples": "--questions N with --seed chooses which",
-    "output_path": "-o FILE names the matrix",
-    "log_samples": "the matrix holds the verdicts, and --store the responses",
-    "use_cache": "--store keeps the responses",
-    "cache_requests": "--store keeps the responses, and prompts are made anew",
-    "predict_only": "verdicts are what a matrix holds",
-    "check_integrity": "check the task with `sprint-lmeval run`",
-    "write_out": "print prompts with `sprint-lmeval run`",
-    "show_config": "the facts of the matrix hold the settings",
-    "seed": "--seed N draws the questions, and the harness keeps its own seeds",
-    "wandb_args": NOTHING_SENT,
-    "wandb_config_args": NOTHING_SENT,
-    "trackio_args": NOTHING_SENT,
-    "hf_hub_log_args": NOTHING_SENT,
-}
 
 
 @dataclass(frozen=True)
@@ -94,6 +74,7 @@ def sweep(plan: Plan, options: list[str]) -> str | None:
     show_one_sentence()
     autoload.register()
     config = harness_config(options)
+    check_names(config.model, config.model_args)
     heads = heads_of(config.model_args)
     layers = parse_layers(plan.layers, heads)
     candidates = every_head(heads, layers)
@@ -156,43 +137,6 @@ def equal(one: OutcomeMatrix, other: OutcomeMatrix) -> bool:
     return all(getattr(one, name) == getattr(other, name) for name in known) and all(
         np.array_equal(getattr(one, name), getattr(other, name)) for name in counted
     )
-
-
-# ---- options ----
-
-
-def harness_config(options: list[str]):
-    """Return the harness's own configuration of a run. Raises InputError for what a sweep decides by itself."""
-    from lm_eval.config.evaluate_config import EvaluatorConfig
-
-    _, arguments = parsed(options)
-    with harness_sentence():
-        in_file = EvaluatorConfig.load_yaml_config(arguments.config) if arguments.config else {}
-        given = {name: value for name, value in {**in_file, **_typed(arguments)}.items() if value is not None}
-        refuse_what_a_sweep_decides(given)
-        arguments.model = given.get("model", MODEL)
-        config = EvaluatorConfig.from_cli(arguments)
-    config.model_args = config.model_args or {}
-    for name in MODEL_ARGUMENTS:
-        if name in config.model_args:
-            raise InputError(f"{name}= given among the model arguments, which a sweep sets by itself: leave it out")
-    return config
-
-
-def _typed(arguments) -> dict:
-    return {name: value for name, value in vars(arguments).items() if value is not None}
-
-
-def refuse_what_a_sweep_decides(given: dict) -> None:
-    """Look through what was typed, or stands in the file of --config."""
-    if given.get("model", MODEL) not in MODELS:
-        allowed = " or ".join(MODELS)
-        raise InputError(f"--model {given['model']} given, a sweep prunes heads: --model {allowed}, or leave it out")
-    for name, remedy in NOT_HERE.items():
-        if name in given and given[name] not in ({}, []) and given[name] is not False:
-            raise InputError(f"--{name} given, which has no place in a sweep: {remedy}")
-    if not any(given.get("tasks") or ()):
-        raise InputError("no --tasks given: name one *_passn task, such as tiny_train_passn")
 
 
 def heads_of(model_args: dict) -> list[int]:

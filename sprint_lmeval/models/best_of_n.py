@@ -16,11 +16,13 @@ from functools import cached_property
 
 from jinja2 import TemplateError
 from lm_eval.models.utils import handle_stop_sequences
+from lm_eval.utils import simple_parse_args_string
 from transformers import PreTrainedModel
 
 from sprint_lmeval.candidates import BASE, Candidate
 from sprint_lmeval.errors import InputError, when_interrupted
 from sprint_lmeval.generation.rows import Response, Row, Settings
+from sprint_lmeval.models.as_typed import check_as_typed
 from sprint_lmeval.models.branching import Branching, GreedyAnswer
 from sprint_lmeval.models.failures import narrowed
 from sprint_lmeval.models.generation_settings import read_settings, recorded
@@ -45,12 +47,14 @@ class BestOfN(Branching):
         strategy: which candidates answer a question.
         layout: the model's heads.
         stored: where responses are kept, or None.
+        n: how many responses each question gets, None: as the tasks say.
         self_test: what was seen of pruning on the model itself, or None where that was not looked at.
     """
 
     strategy: Strategy
     layout: HeadLayout
     stored: StoredRows | None = None
+    n: int | None = None
     self_test: object = None
     _judgements: KeptJudgements | None = None
     _responses: Sequence[ResponseText | None] = ()  # of the last requests, in their order
@@ -70,6 +74,16 @@ class BestOfN(Branching):
         return 0, 0
 
     # ---- the harness's calls ----
+
+    @classmethod
+    def create_from_arg_obj(cls, arg_dict: dict, additional_config: dict | None = None):
+        check_as_typed(arg_dict, additional_config)
+        return super().create_from_arg_obj(arg_dict, additional_config)
+
+    @classmethod
+    def create_from_arg_string(cls, arg_string: str, additional_config: dict | None = None):
+        check_as_typed(simple_parse_args_string(arg_string), additional_config)
+        return super().create_from_arg_string(arg_string, additional_config)
 
     def set_cache_hook(self, cache_hook) -> None:
         if getattr(cache_hook, "dbdict", None) is not None:
@@ -200,7 +214,13 @@ class BestOfN(Branching):
         first = {id(r): r for r in requests}
         by_n = defaultdict(list)
         for key, request in first.items():
-            by_n[max(request.repeats or 1, 1)].append(key)
+            n = max(request.repeats or 1, 1)
+            if self.n not in (None, n):
+                raise InputError(
+                    f"n={self.n} given, and task {request.task_name} asks for {n} responses per question: leave n= "
+                    "out, or name the model to the harness, which then tells its arguments to the tasks"
+                )
+            by_n[n].append(key)
         ranked = {}
         for n, keys in by_n.items():
             ranked.update(zip(keys, self.strategy.attempts([question_of(first[k]) for k in keys], n), strict=True))

@@ -56,6 +56,7 @@ class HFPrunedBestOfN(BestOfN, LazyWeights):
         selector_check: whether a selector of another model, and its own training questions, are refused.
         priority, levels, fill: of `branch`: which branches come first (`prefix`, `ratio`, `token`, `mixed`), how often
             an answer branches (1), and what stands where there are too few (`stop`, `samples`).
+        n: how many responses each question gets; by default as the tasks say.
         store: file in which responses are kept; those that are in it are not generated again.
         kwargs: every argument of the harness's `hf` model; without batch_size generation takes what `auto` takes.
 
@@ -71,7 +72,8 @@ class HFPrunedBestOfN(BestOfN, LazyWeights):
         **kwargs,
     ) -> None:
         show_one_sentence()
-        build = build_strategy(StrategyArguments.taken_from(kwargs))
+        chosen = StrategyArguments.taken_from(kwargs)
+        self.n, build = chosen.n, build_strategy(chosen)
         check_hf_arguments(kwargs)
         kwargs["trust_remote_code"] = bool(kwargs.get("trust_remote_code"))  # None: transformers would ask
         self._size_given = kwargs.get("batch_size") is not None

@@ -22,9 +22,11 @@ class PassNTask(ConfigurableTask):
     def __init__(self, config: dict) -> None:
         show_one_sentence()
         config = {key: value for key, value in config.items() if key != "class"}
-        repeats = config.get("repeats", 1)
-        if isinstance(repeats, bool) or not isinstance(repeats, int) or repeats < 1:
-            raise InputError(f"task {config.get('task')}: repeats={repeats} given, N must be a whole number above 0")
+        asked = config.get("metadata", {}).get("n")  # a model argument: the harness tells them to every task
+        name, n = ("repeats", config.get("repeats", 1)) if asked is None else ("n", asked)
+        if isinstance(n, bool) or not isinstance(n, int) or n < 1:
+            raise InputError(f"task {config.get('task')}: {name}={n} given, N must be a whole number above 0")
+        config["repeats"] = n
         # The harness looks metrics up by name unless a task judges for itself, as this class does.
         super().__init__(config={**config, "process_results": f"{__name__}.PassNTask.process_results"})
 

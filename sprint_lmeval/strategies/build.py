@@ -34,6 +34,7 @@ class StrategyArguments:
         priority: which branches come first, one of `PRIORITIES`; only with `branch`, as are the next two.
         levels: how often an answer branches: 1.
         fill: what stands where there are too few branches, one of `FILLS`.
+        n: how many responses each question gets, which the tasks read too; None: as the tasks say.
     """
 
     head_masks: str | list | None = None
@@ -48,6 +49,7 @@ class StrategyArguments:
     priority: str | None = None
     levels: int | None = None
     fill: str | None = None
+    n: int | None = None
 
     @classmethod
     def taken_from(cls, arguments: dict) -> StrategyArguments:

@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -15,7 +16,8 @@ from lm_eval._cli.harness import HarnessCLI
 
 from sprint_lmeval.candidates import BASE
 from sprint_lmeval.errors import InputError
-from sprint_lmeval.harness.sweep import NOT_HERE, Plan, drawn_questions, harness_config, sweep
+from sprint_lmeval.harness.sweep import Plan, drawn_questions, sweep
+from sprint_lmeval.harness.sweep_options import NOT_HERE, check_names, harness_config
 from sprint_lmeval.outcomes.matrix import OutcomeMatrix
 from sprint_lmeval.store.database import Store
 from sprint_lmeval.strategies.head_lists import every_head, parse_layers
@@ -265,6 +267,26 @@ def test_without_a_model_ours_is_meant_and_another_one_is_refused():
         assert harness_config(["--model", name, "--tasks", "tiny_passn"]).model == name
     with pytest.raises(InputError, match="--model hf given, a sweep prunes heads: --model hf-pruned-bon or "):
         harness_config(["--model", "hf", "--tasks", "tiny_passn"])
+
+
+WRONG_NAMES = [
+    ("hf-pruned-bon", "pretraind=tiny", "unknown model argument pretraind=tiny: did you mean pretrained?"),
+    ("hf-pruned-bon", "pretrained=tiny,zzz=1", "unknown model argument zzz=1: allowed are head_masks"),
+    ("hf-pruned-bon", "pretrained=it's here,dtype=float32", "which holds dtype= as well"),
+    ("server-pruned-bon", "base_ur=http://x", "unknown model argument base_ur=http://x: did you mean base_url?"),
+]
+
+
+@pytest.mark.parametrize(("model", "arguments", "sentence"), WRONG_NAMES)
+def test_names_of_arguments_are_checked_before_a_default_model_is_looked_up(model, arguments, sentence):
+    config = harness_config(["--model", model, "--model_args", arguments, "--tasks", "tiny_passn"])
+    with pytest.raises(InputError, match=re.escape(sentence)):
+        check_names(config.model, config.model_args)
+
+
+def test_n_is_set_by_the_sweep():
+    with pytest.raises(InputError, match="n= given among the model arguments, which a sweep sets by itself"):
+        harness_config(["--model_args", "pretrained=tiny,n=4", "--tasks", "tiny_passn"])
 
 
 @pytest.fixture

@@ -189,3 +189,14 @@ def test_padding_is_cut_off():
     right, wrong = f"#### {document['answer']}", "#### 123456"
     row = task.process_results(document, [[wrong] * 16 + [right] * 16])
     assert row["pass@16"] == 0.0 and len(row["verdicts"]) == 16
+
+
+def test_n_as_a_model_argument_that_the_tasks_were_not_told():
+    with pytest.raises(InputError, match="n=3 given, and task tiny_passn asks for 16 responses per question"):
+        evaluate(model_args="pretrained=tiny,n=3", limit=1)
+
+
+@pytest.mark.parametrize("n", [0, True, "four", 2.5])
+def test_n_that_is_no_number_of_responses(n):
+    with pytest.raises(InputError, match=f"task a: n={n} given, N must be a whole number above 0"):
+        PassNTask({"task": "a", "repeats": 16, "metadata": {"n": n}})

@@ -41,6 +41,7 @@ class EngineModel(BestOfN):
             raise InputError(
                 "strategy=branch given, which needs the log-probabilities of every token here: use hf-pruned-bon"
             )
+        self.n = chosen.n
         build = build_strategy(chosen)
         if chosen.codes is not None:
             raise InputError(
