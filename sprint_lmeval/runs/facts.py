@@ -99,6 +99,7 @@ def _facts(results: dict, task: str) -> dict:
         "selector": _short(sprint.get("selector")),
         "method": _short(sprint.get("method")),
         "learned": bool(sprint.get("learned")),
+        "drawn": [f"{name} {sprint[name]!s:.20}" for name in ("first", "codes") if sprint.get(name)],
         "seed": _seed(sprint, config, sampling),
         "task_version": (results.get("versions") or {}).get(task),
         "settings": {"max_new_tokens": generation.get("max_new_tokens"), "until": generation.get("until")},

@@ -109,10 +109,11 @@ class Run:
 
     @property
     def strategy_label(self) -> str:
-        """Strategy with what tells it from its like: selector, temperature, seed."""
+        """Strategy with what tells it from its like: selector, temperature, kind of samples, seed."""
         name = self.selector or self.strategy
         details = [self.facts["method"]] if self.selector and self.facts["method"] not in (None, name) else []
         details += [f"{k} {v:g}" for k, v in (self.facts["sampling"] or {}).items()]
+        details += self.facts.get("drawn") or []
         details += [f"seed {self.seed}"] if self.seed else []
         details += [self.facts["apart"]] if self.facts.get("apart") else []
         return name + (f" ({', '.join(details)})" if details else "")
@@ -261,7 +262,7 @@ def _same_documents(run: Run, other: Run) -> bool:
 def _identity(run: Run) -> str:
     """What makes two runs the same experiment."""
     names = ("task_version", "settings", "sampling", "grader", "num_fewshot", "prompt_form", "chat_template", "system")
-    names += ("dtype", "fingerprint", "selector_sha256", "listed", "questions", "limit", "asked", "method")
+    names += ("dtype", "fingerprint", "selector_sha256", "listed", "questions", "limit", "asked", "method", "drawn")
     facts = [run.facts[name] for name in names]
     named = [run.model_label, run.task, run.strategy, run.selector, run.seed, run.n]
     return json.dumps([named, facts], sort_keys=True, default=str)

@@ -309,6 +309,18 @@ def test_runs_that_differ_in_seed_or_n_are_no_twins(tmp_path):
     assert notes == []
 
 
+def test_samples_of_another_kind_are_no_twins_and_are_named(tmp_path):
+    for number, given in enumerate(({}, {"first": "greedy"}, {"first": "greedy", "codes": "arithmetic"})):
+        write_run(tmp_path / f"{number}", VERDICTS, sprint={"strategy": "sample", "strategy_seed": 0, **given})
+    runs, notes = read_runs([tmp_path])
+    assert [run.strategy_label for run in runs] == [
+        "sample",
+        "sample (first greedy)",
+        "sample (first greedy, codes arithmetic)",
+    ]
+    assert notes == []
+
+
 def test_several_tasks_of_one_file(tmp_path):
     rows = [row(number, letters) for number, letters in enumerate(VERDICTS)]
     text = results(rows)

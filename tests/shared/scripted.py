@@ -49,7 +49,7 @@ def patched(script: Script, most: int | None = None) -> Iterator[list]:
     """
     decoded: list = []
 
-    def generate(model, tokenizer, rows, settings, layout=None, **_):
+    def generate(model, tokenizer, rows, settings, *_, **__):
         rows = sorted(dict.fromkeys(rows), key=str)
         random.Random(0).shuffle(rows)  # rows finish in any order
         for row in rows:
