@@ -43,7 +43,7 @@ def verdicts_per_second(case: Callable[[int, int], tuple[str, list[str]]], round
 
 
 def main() -> None:
-    pool().run_many([{"gold": "x"}] * pool().size)  # the workers are up
+    pool().each(pool().run, [{"gold": "x"}] * pool().size)  # the workers are up
     print(f"{QUESTIONS} questions x {RESPONSES} responses, groups included, {pool().size} workers")
     for case in (algebra, plain_numbers, equal_texts):
         rates = [verdicts_per_second(case, round_) for round_ in range(3)]

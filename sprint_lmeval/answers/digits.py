@@ -45,9 +45,13 @@ _BESIDE = re.compile(
     rf"|{_FRAC} *\{{? *{_NUMERAL}|\d\.\d+\.\d"
 )
 _GAP = re.compile(r"(?: *\\quad)+ *")
-_TUPLE = re.compile(r"\([^()]*,")
+_TUPLE = re.compile(r"[(\[{][^()\[\]{}]*,")
 _THIN_GAP = re.compile(r"(?<!\\)((?:\\\\)*)(?:\\[,;:! ]|~)")
-_PRODUCT = re.compile(rf"(?<![\w.^\\}}])({_NUMERAL}) ?(?=\()|({_FRAC}) ?(?=\(|\\frac)|(\)) ?(?=[(\d]|\\frac)")
+_FACTOR = r"(?=[(\[]|\\(?:binom|frac|\{))"
+_PRODUCT = re.compile(
+    rf"(?<![\w.^\\}}])({_NUMERAL}) ?(?!\\frac){_FACTOR}|(?:{_FRAC}|\\binom ?\{{[^{{}}]*\}} ?\{{[^{{}}]*\}}) ?{_FACTOR}"
+    rf"|(?:\)|\\\}}) ?(?:{_FACTOR}|(?=\d))|\] ?(?=\[)"
+)
 _TEXT_AT_END = re.compile(rf"{TEXT} ?\{{[^{{}}]*\}}$")
 _ENDS_OPERAND = re.compile(r"[\w)}\]!%]$")
 _BEGINS_OPERAND = re.compile(r"[\w(\[{.-]|\\(?:frac|sqrt|pi|infty|begin|vec|binom|\{|sin|cos|tan|ln|log)")

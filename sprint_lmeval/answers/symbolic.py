@@ -1,10 +1,11 @@
 r"""Symbolic equality of two MATH answers by math-verify: two texts in, same or not out. Runs in an answer worker only.
 
 math-verify's own alarms are off (they work in a main thread only and bound no memory): the worker is killed from
-outside. Each answer is parsed as `$answer$`. Equality as math-verify finds it is then narrowed where it is known to be
-too wide: an equation stands for its right-hand side only with a name alone on its left (`x = 5`, not `x^2 = 5` or
-`2+2 = 5`), every side of a chain must equal the gold answer, and numbers are equal exactly or as a decimal rounded to
-six places or more. Source: https://github.com/huggingface/Math-Verify (parse, verify), version 0.9.
+outside. A whole answer is read by math-verify's own reader of LaTeX, without its search for an answer in a text, and
+without its second try with the last side of an equation alone. Equality as math-verify finds it is then narrowed where
+it is known to be too wide: an equation stands for its right-hand side only with a name alone on its left (`x = 5`, not
+`x^2 = 5` or `2+2 = 5`), every side of a chain must equal the gold answer, and numbers are equal exactly or as a decimal
+rounded to six places or more. Source: https://github.com/huggingface/Math-Verify (verify), version 0.9.
 """
 
 import logging
@@ -12,7 +13,7 @@ from fractions import Fraction
 from functools import lru_cache
 from zlib import crc32
 
-from latex2sympy2_extended.latex2sympy2 import ConversionConfig, latex2sympy, normalize_latex
+from latex2sympy2_extended.latex2sympy2 import latex2sympy, normalize_latex
 from math_verify import LatexExtractionConfig, verify
 from math_verify.grader import should_treat_as_complex
 from sympy import Eq, Expr, Float, Interval, MatMul, MatrixBase, Mul, Rational, Symbol, Tuple, preorder_traversal
@@ -24,7 +25,6 @@ from sprint_lmeval.answers.plain import clean, same_without_algebra, within_tole
 
 logging.disable(logging.CRITICAL)
 _NORMALIZATION = LatexExtractionConfig().normalization_config
-_CONVERSION = ConversionConfig(interpret_as_mixed_fractions=False)
 _DIGITS = 60  # precision of numeric comparison, where no exact one is possible
 
 
@@ -61,9 +61,7 @@ def read(text: str):
         return None
     latex = normalize_latex(text, _NORMALIZATION)
     try:
-        found = latex2sympy(
-            latex, None, not should_treat_as_complex(latex), normalization_config=None, conversion_config=_CONVERSION
-        )
+        found = latex2sympy(latex, is_real=not should_treat_as_complex(latex), normalization_config=None)
     except Exception:
         return None
     return _multiplied(found) if isinstance(found, MatMul) else found

@@ -3,7 +3,7 @@
     correct    the response's final answer equals the gold one
     incorrect  it has a final answer that does not, one that cannot be read as mathematics included
     no_answer  it has none (extraction.py says what an answer is)
-    timeout    comparing took longer than 2 s of processor time, or did not end in 10 s of waiting, twice
+    timeout    comparing took longer than 2 s of processor time, or stood still for 10 s, twice
     error      comparing crashed or needed more than 1 GB (where sympy copes with its own failure: incorrect)
 
 Text and plain numbers are decided here; everything else by algebra in worker processes that can be killed, so a hostile
@@ -36,6 +36,10 @@ class Verdict(StrEnum):
     timeout = "timeout"
     error = "error"
 
+
+VERDICTS = tuple(Verdict)  # verdict code -> verdict
+NOT_RUN = -1  # verdict code of a candidate that did not answer a question
+UNKNOWN = -1  # of `truncated` and `new_tokens`
 
 Comparison = tuple[str, str, str]  # answer, gold, kind
 
@@ -254,12 +258,3 @@ def _after(index: int | None) -> int | None:
 def _same_plainly(answer: str, other: str) -> bool | None:
     """As `same_without_algebra`, with neither answer the gold one."""
     return same_without_algebra(answer, other) or same_without_algebra(other, answer)
-
-
-VERDICTS = tuple(Verdict)  # verdict code -> verdict: correct, incorrect, no_answer, timeout, error
-
-
-NOT_RUN = -1  # verdict code of a candidate that did not answer a question
-
-
-UNKNOWN = -1  # of `truncated` and `new_tokens`

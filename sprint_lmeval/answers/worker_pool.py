@@ -6,7 +6,8 @@ processor time or memory, and is replaced when next needed. Callers may be threa
 workers. All end with this process, however it ends.
 
 A job's limit is the worker's processor time. The clock is a backstop for a worker that neither computes nor ends: it
-counts only while this process waits (so not while the whole job is paused), and the job is tried once more.
+counts only while this process waits (not while the whole job is paused) and, on Linux, while the worker uses no
+processor time (not while it gets little on a busy machine); then the job is tried once more.
 """
 
 import atexit
@@ -24,8 +25,8 @@ from pathlib import Path
 from sprint_lmeval.answers.worker import CPU_LIMIT_S, MEMORY_LIMIT
 from sprint_lmeval.errors import InputError, cause
 
-WALL_LIMIT_S = 5 * CPU_LIMIT_S  # of waiting for one job
-START_LIMIT_S = 120  # of waiting for a worker's start, which is no job's fault
+WALL_LIMIT_S = 5 * CPU_LIMIT_S  # of waiting for a worker that does nothing
+START_LIMIT_S = 120  # the same while it starts, which is no job's fault
 MAX_WORKERS = 8
 ATTEMPTS = 3  # to start a worker, with a pause between them that grows
 _PAUSE_S = 0.5
@@ -108,11 +109,12 @@ class Worker:
         raise WorkerLostError(f"a worker process ends while it starts (exit status {self.process.returncode})")
 
     def _receive(self, limit_s: float) -> dict | None:
-        """The next line, {"died": exit status} at the end of the pipe, None after `limit_s` of waiting."""
-        looks = max(1, round(limit_s / _LOOK_EVERY_S))
+        """The next line, {"died": exit status} at the end of the pipe, None after `limit_s` of standing still."""
+        looks, used = max(1, round(limit_s / _LOOK_EVERY_S)), None
         while b"\n" not in self.received:
             if not _readable(self.process.stdout, _LOOK_EVERY_S):
-                looks -= 1
+                before, used = used, _processor_time(self.process.pid)
+                looks -= used is None or used == before
                 if looks <= 0:
                     return None
                 if _WATCHES_MEMORY and _resident_bytes(self.process.pid) > MEMORY_LIMIT:
@@ -171,10 +173,6 @@ class WorkerPool:
             raise
         finally:
             self._give_back(worker)
-
-    def run_many(self, jobs: list[dict]) -> list[dict]:
-        """The replies to independent jobs, in order, from all cores."""
-        return self.each(self.run, jobs)
 
     def each(self, function, items: list) -> list:
         """The function of every item, in as many threads as there are workers."""
@@ -254,6 +252,15 @@ def _readable(pipe, timeout_s: float) -> bool:
     with selectors.PollSelector() as selector:  # takes no descriptor of its own
         selector.register(pipe, selectors.EVENT_READ)
         return bool(selector.select(timeout_s))
+
+
+def _processor_time(process_id: int) -> int | None:
+    """Ticks that a process has computed; None where the system does not say."""
+    try:
+        with open(f"/proc/{process_id}/stat", encoding="ascii", errors="replace") as shown:
+            return sum(map(int, shown.read().rpartition(")")[2].split()[11:13]))
+    except (OSError, ValueError):
+        return None
 
 
 def _cores() -> int:

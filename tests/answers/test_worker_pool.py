@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -95,15 +96,22 @@ def test_hostile_answer_is_not_correct_and_costs_little(name: str, tmp_path: Pat
     peaks, done = [0], threading.Event()
     watch = threading.Thread(target=_watch_memory, args=(peaks, done))
     watch.start()
-    start_s = time.monotonic()
+    start_s = _processor_time()
     verdict = check_answer(boxed(HOSTILE[name]), r"\frac{\sqrt{7}}{3}")
-    cost_s = time.monotonic() - start_s
+    cost_s = _processor_time() - start_s
     done.set()
     watch.join()
     print(f"{verdict.value}: {cost_s:.2f} s, {max(peaks) / 1e6:.0f} MB")
     assert verdict in (Verdict.incorrect, Verdict.timeout, Verdict.error)
     assert cost_s < 5 and max(peaks) < 1e9
     assert list(tmp_path.iterdir()) == []
+
+
+def _processor_time() -> float:
+    """Seconds that workers have computed, ended ones and others. Not the clock, which other processes share."""
+    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+    ticks = sum(worker_pool._processor_time(worker.process.pid) or 0 for worker in workers())
+    return ended.ru_utime + ended.ru_stime + ticks / os.sysconf("SC_CLK_TCK")
 
 
 def _watch_memory(peaks: list[int], done: threading.Event) -> None:
