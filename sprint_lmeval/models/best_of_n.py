@@ -147,9 +147,7 @@ class BestOfN(Branching):
                 branch = positions[i] if self._branching else 0
                 asked = group.branches[row].setdefault(branch, []) if branch else group.asked[row]
                 asked.append((i, attempts[i]))
-            log.info(
-                "rank %d of %d: %d rows for %d requests", self.rank, self.world_size, len(group.asked), len(indices)
-            )
+            log.info("rank %d of %d: %d rows for %d requests", self.rank, self.world_size, group.rows, len(indices))
             groups.append(group)
         return groups
 

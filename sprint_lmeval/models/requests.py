@@ -23,6 +23,11 @@ class RequestGroup:
     asked: dict[Row, list[tuple[int, Attempt]]] = field(default_factory=lambda: defaultdict(list))
     branches: dict[Row, dict[int, list[tuple[int, Attempt]]]] = field(default_factory=lambda: defaultdict(dict))
 
+    @property
+    def rows(self) -> int:
+        """How many rows are to be decoded, those of branches included."""
+        return len(self.asked) + sum(map(len, self.branches.values()))
+
 
 def positions_of(requests: list) -> list[int]:
     """Return which repeat of its document each request is.

@@ -71,7 +71,6 @@ class Branched(Strategy):
         candidate: the sub-model that writes all of them.
         priority: one of `PRIORITIES`.
         fill: what stands for branches that there are not: nothing (`stop`), or samples of the same sub-model.
-        chosen: whether somebody chose the priority.
         seed: of those samples.
         samples: how many there were.
     """
@@ -83,10 +82,11 @@ class Branched(Strategy):
     ):
         self.candidate, self.priority, self.fill = candidate, priority or PRIORITIES[0], fill or FILLS[0]
         self.draws, self.seed, self.samples = fill == "samples", seed, 0
-        self.chosen = priority is not None
+        self._by_default = priority is None
 
     def attempts(self, questions: Sequence[str], n: int) -> list[list[Attempt]]:
-        if not self.chosen:
+        if self._by_default:
+            self._by_default = False  # said once
             log.info("priority=%s, which did best over the models measured; none is best on all", self.priority)
         return [[Attempt(self.candidate)] * n for _ in questions]
 
