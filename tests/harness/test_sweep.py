@@ -132,6 +132,25 @@ def test_killed_twice_it_goes_on_and_equals_an_unbroken_sweep(environment, unbro
     assert_equal(OutcomeMatrix.load(tmp_path / "m.parquet"), OutcomeMatrix.load(unbroken))
 
 
+def test_an_interrupted_sweep_says_what_is_kept(environment, tmp_path):
+    """By any signal; nothing but the store is left, and the lock is free for whoever goes on."""
+    for number, status in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
+        process = started(
+            environment, tmp_path / "m.parquet", stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        before, deadline = stored(tmp_path), time.monotonic() + 120
+        while stored(tmp_path) < before + 5:
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.05)
+        process.send_signal(number)
+        said, errors = process.communicate(timeout=60)
+        sentence = r"interrupted: (\d+) of 102 answers are kept in m\.answers\.sqlite; the same command goes on"
+        told = re.fullmatch(sentence, errors.splitlines()[-1])
+        assert told and (process.returncode, said) == (status, ""), errors[-2000:]
+        assert int(told[1]) in (stored(tmp_path), stored(tmp_path) - 1)  # one may be kept just as the signal comes
+        assert "Traceback" not in errors and [p.name for p in tmp_path.iterdir()] == ["m.answers.sqlite"]
+
+
 def test_of_two_sweeps_on_one_store_the_second_waits_and_shares_the_answers(environment, unbroken, tmp_path):
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     outputs = [tmp_path / "a.parquet", tmp_path / "b.parquet"]
