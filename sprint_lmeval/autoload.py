@@ -123,7 +123,8 @@ class Finder:
 
 def end_as_ours() -> None:
     """Let our command, and one that names a model of ours, end in one sentence, also while modules are imported."""
-    if sys.argv[0].endswith("sprint-lmeval") or MODELS.keys() & {word.rpartition("=")[2] for word in sys.argv}:
+    words = getattr(sys, "argv", None) or [""]  # a program with Python inside may have none
+    if words[0].endswith("sprint-lmeval") or MODELS.keys() & {word.rpartition("=")[2] for word in words}:
         from sprint_lmeval.errors import show_one_sentence
 
         show_one_sentence()

@@ -97,7 +97,7 @@ def show_one_sentence() -> None:
 
 def _program() -> str:
     """The file that Python runs, with its folder's name; while start-up files run, `python -m` has not found it yet."""
-    given = sys.argv[0]
+    given = sys.argv[0] if sys.argv else ""
     if given == "-m":
         given = f"{sys.orig_argv[sys.orig_argv.index('-m') + 1]}/__main__.py"
     return f"{os.path.basename(os.path.dirname(given))}/{os.path.basename(given)}"

@@ -181,6 +181,8 @@ assert TaskIndex.build([own, autoload.tasks_folder()]) == [own, autoload.tasks_f
             "autoload.register(); autoload.register()" + LOOK + "autoload.register()" + LOOK, id="several times"
         ),
         pytest.param("autoload.start_up()" + LOOK, id="at start-up"),
+        pytest.param("sys.argv = []; autoload.start_up()" + LOOK, id="without a command line"),
+        pytest.param("del sys.argv; autoload.start_up()" + LOOK, id="in another program"),
         pytest.param(
             "autoload.register(); from importlib.util import find_spec\n"
             "assert find_spec('lm_eval.models').loader.is_package('lm_eval.models')" + LOOK,
