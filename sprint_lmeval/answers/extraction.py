@@ -80,7 +80,9 @@ def extract_number(response: str) -> str | None:
 
 def readable(response: str) -> str:
     """The end of the response behind its thoughts, without lone surrogates (no file takes them) and NUL characters."""
-    response = _spoken(response)[-MAX_RESPONSE:]
+    if "<" in response:
+        response = _spoken(response)
+    response = response[-MAX_RESPONSE:]
     if not response.isascii():
         response = response.encode("utf-8", "replace").decode("utf-8")
     return response.replace("\0", " ")
@@ -88,8 +90,6 @@ def readable(response: str) -> str:
 
 def _spoken(response: str) -> str:
     """What stands behind the last `</think>`, up to a `<think>` that does not end."""
-    if "<" not in response:
-        return response
     start, end = 0, len(response)
     for tag in _THINK.finditer(response):
         if tag[1]:

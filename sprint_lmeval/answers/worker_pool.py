@@ -30,8 +30,8 @@ START_LIMIT_S = 120  # the same while it starts, which is no job's fault
 MAX_WORKERS = 8
 ATTEMPTS = 3  # to start a worker, with a pause between them that grows
 _PAUSE_S = 0.5
-_LOOK_EVERY_S = 0.1
 _WATCHES_MEMORY = sys.platform != "linux"  # elsewhere the worker's own limit on address space is not kept
+_LOOK_EVERY_S = 0.1 if _WATCHES_MEMORY else 0.5
 
 
 class NoWorkersError(InputError):
