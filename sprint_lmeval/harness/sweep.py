@@ -14,8 +14,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from sprint_lmeval import __version__, autoload
 from sprint_lmeval.candidates import BASE, Candidate
 from sprint_lmeval.errors import InputError, show_one_sentence
@@ -87,7 +85,7 @@ def sweep(plan: Plan, options: list[str]) -> str | None:
         matrix = matrix_of(results, config, plan, layers)
         if finished is None:
             matrix.save(plan.output, overwrite=plan.overwrite)
-        elif not equal(matrix, finished):
+        elif matrix.digest != finished.digest:
             raise another_is_there(plan)
     return described(matrix, results, plan)
 
@@ -129,14 +127,6 @@ def finished_matrix(plan: Plan, candidates: list[Candidate]) -> OutcomeMatrix | 
     if list(matrix.candidates) != candidates or matrix.facts.get("seed") != plan.seed or not plan.store_file.exists():
         raise another_is_there(plan)
     return matrix
-
-
-def equal(one: OutcomeMatrix, other: OutcomeMatrix) -> bool:
-    known = ("questions", "candidates", "facts")
-    counted = ("verdicts", "truncated", "new_tokens")
-    return all(getattr(one, name) == getattr(other, name) for name in known) and all(
-        np.array_equal(getattr(one, name), getattr(other, name)) for name in counted
-    )
 
 
 def heads_of(model_args: dict) -> list[int]:
