@@ -26,7 +26,10 @@ def environment(tmp_path_factory) -> Environment:
         ),
         ("--model_args pretrained=tiny,head_masks=no/file.txt", "error: .*no/file.txt"),
         ("--model_args pretrained=tiny,strategy=best", "error: strategy=best given, allowed are fixed"),
-        ("--model_args pretrained=tiny,strategy=sample", "error: strategy=sample with temperature 0"),
+        (
+            "--model_args pretrained=tiny,strategy=sample",
+            "error: strategy=sample draws samples, and temperature 0 is given",
+        ),
         ("--model_args pretrained=tiny --cache_requests true", "error: --cache_requests given"),
         ("--model_args pretrained=tiny --use_cache cache", "error: --use_cache given"),
         ("--model_args pretrained=tiny --output_path a_file/results", "error: results could not be written"),

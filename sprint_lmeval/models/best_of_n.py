@@ -184,6 +184,8 @@ class BestOfN(Branching):
             others = f" and {len(rows) - 1} other rows" if rows[1:] else ""
             return f"the question {question!r} with candidate {row.candidate}{others}; {self.kept_so_far()}"
 
+        if not rows:  # no batch size is looked for, and no weights are loaded for it
+            return
         fresh = narrowed(lambda rows: self._generate(rows, group.settings), rows, told)
         yield from self.stored.keeping(fresh, rows, group.settings) if self.stored else fresh
 
