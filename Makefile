@@ -3,6 +3,7 @@
 #   make test    the whole test suite, offline, on the CPU   make wheel   build, install in another folder, run there
 #   make results   the pages of results are what the measured files say
 #   make gate    runs of the embedded model against their baseline; make baseline makes that anew
+#   make test-faults   kills, signals, full disks, damaged files, hostile input; FAULTS=--short for a few of each
 #   make test-vllm   the models on vLLM, in an environment of its own (VLLM_VENV)
 #   make bench   the benchmarks: medians, ratios in one run; make bench BENCHMARKS=generation OPTIONS='--model ...' for others
 #   make real    real models and real problems, where they are
@@ -26,7 +27,7 @@ DEMO := lm_eval --model hf-pruned-bon --model_args pretrained=tiny --tasks tiny_
 	--output_path output/demo --log_samples
 
 .DELETE_ON_ERROR:
-.PHONY: demo gate baseline test test-vllm lint format wheel results bench real licences audit clean
+.PHONY: demo gate baseline test test-faults test-vllm lint format wheel results bench real licences audit clean
 
 demo: $(READY)
 	@echo '$$ $(DEMO)'
@@ -42,6 +43,9 @@ baseline: $(READY)
 
 test: $(READY)
 	$(OFFLINE) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile $(TESTS)
+
+test-faults: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests_faults $(FAULTS)
 
 test-vllm: $(VLLM_READY)
 	$(OFFLINE) OMP_NUM_THREADS=1 PATH="$(abspath $(VLLM_VENV))/bin:$$PATH" python -m pytest -q -rs $(TESTS_VLLM)

@@ -7,6 +7,7 @@ import os
 import resource
 import signal
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,8 +18,10 @@ from sprint_lmeval.generation.rows import Response
 from sprint_lmeval.outcomes.matrix import OutcomeMatrix
 from sprint_lmeval.selection.selector import Selector
 from sprint_lmeval.store.database import Store
+from tests.scripted.test_known_answers import by_candidate
 from tests.shared.environments import REPOSITORY
 from tests.shared.gate_examples import write_run
+from tests.shared.scripted import patched
 from tests_faults.outcome import Child, Outcome
 
 SELECTOR = REPOSITORY / "selectors" / "tiny-cover"
@@ -51,8 +54,22 @@ def write_baseline(folder: Path) -> None:
         assert main(["baseline", runs, "-o", str(folder / "baseline.json"), "--overwrite"]) == 0
 
 
+def write_results(folder: Path) -> None:
+    """The harness's own results and samples."""
+    run = (
+        "run -n 2 --model hf-pruned-bon --model_args pretrained=tiny,head_masks=base:L0H0 --tasks tiny_passn --limit 3"
+    )
+    sys.argv[0] = "bin/sprint-lmeval"  # a command line owns the process, so that results that are not written end it
+    with patched(by_candidate):
+        status = main(
+            [*run.split(), "--limit", "3", "--device", "cpu", "--log_samples", "--output_path", str(folder / "results")]
+        )
+    assert status == 0
+
+
 WRITERS: dict[str, Callable[[Path], None]] = {
     "store": fill_store,
+    "results": write_results,
     "matrix": save_matrix,
     "selector": save_selector,
     "report": write_report,
@@ -97,15 +114,15 @@ def _full(folder: Path, write: Callable) -> Iterator[tuple[Path, Callable, str]]
     """A disk with what was written before and no room beside; without the right to mount, a limit on file sizes."""
     place = folder / "disk"
     place.mkdir()
-    mounted = _mount(place, "size=16m")
-    write(place)
-    if mounted:
+    if _mount(place, "size=16m"):
         try:
+            _written_before(write, place)
             _fill(place)
             yield place, lambda: None, "a mounted disk without room"
         finally:
             subprocess.run(["umount", "-l", place], check=True)
     else:
+        _written_before(write, place)
         yield place, _limit_files, "a limit of 1 kB on every file"
 
 
@@ -113,15 +130,15 @@ def _full(folder: Path, write: Callable) -> Iterator[tuple[Path, Callable, str]]
 def _read_only(folder: Path, write: Callable) -> Iterator[tuple[Path, Callable, str]]:
     place = folder / "disk"
     place.mkdir()
-    mounted = _mount(place, "size=16m")
-    write(place)
-    if mounted:
-        subprocess.run(["mount", "-o", "remount,ro", place], check=True)
+    if _mount(place, "size=16m"):
         try:
+            _written_before(write, place)
+            subprocess.run(["mount", "-o", "remount,ro", place], check=True)
             yield place, lambda: None, "a disk mounted for reading"
         finally:
             subprocess.run(["umount", "-l", place], check=True)
     else:
+        _written_before(write, place)
         for path in (place, *place.rglob("*")):
             path.chmod(0o555 if path.is_dir() else 0o444)
         try:
@@ -129,6 +146,13 @@ def _read_only(folder: Path, write: Callable) -> Iterator[tuple[Path, Callable, 
         finally:
             for path in (place, *place.rglob("*")):
                 path.chmod(0o755)
+
+
+def _written_before(write: Callable, place: Path) -> None:
+    """In a process of its own, which keeps what it prints and installs to itself."""
+    child = Child(lambda: write(place))
+    status = child.wait()
+    assert status == 0, child.output()
 
 
 def _mount(place: Path, options: str) -> bool:

@@ -81,6 +81,7 @@ def _work_and_end(work: Callable[[], object], writing: int) -> None:
     try:
         os.dup2(writing, 1)
         os.dup2(writing, 2)
+        sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", closefd=False)  # noqa: SIM115
         work()
         status = 0
     except BaseException:

@@ -53,7 +53,7 @@ def write_folder(path: Path, config: dict, tensors: Tensors, card: str, overwrit
         InputError: `path` is there already and is not a selector that may be replaced, or what was given would be
             refused when it is read.
     """
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save
 
     if not overwrite and holds(path, config, tensors):
         return
@@ -62,7 +62,8 @@ def write_folder(path: Path, config: dict, tensors: Tensors, card: str, overwrit
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         staged = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
-        save_file({name: np.ascontiguousarray(array) for name, array in tensors.items()}, staged / WEIGHTS)
+        content = save({name: np.ascontiguousarray(array) for name, array in tensors.items()})
+        (staged / WEIGHTS).write_bytes(content)  # not save_file, whose error for a full disk is its own
         signed = {**config, "sha256": digest(config, tensors)}
         (staged / CONFIG).write_text(json.dumps(signed, indent=1, allow_nan=False) + "\n", encoding="utf-8")
         (staged / CARD).write_text(card, encoding="utf-8")
