@@ -37,13 +37,6 @@ def all_at_k(correct: Sequence[bool], k: int) -> float:
     return float(all(correct[:k]))
 
 
-def unbiased_all_at_k(n: int, c: int, k: int) -> float:
-    """Return the chance that k of n exchangeable samples, c of them correct, are all correct (arXiv 2406.12045)."""
-    if not (0 <= c <= n and 1 <= k <= n):
-        raise ValueError(f"n = {n}, c = {c}, k = {k} given; needed are 0 <= c <= n and 1 <= k <= n")
-    return comb(c, k) / comb(n, k)
-
-
 def majority_vote(judgement: Judgement) -> float:
     """Return the share of the vote's winners that is correct: 1 or 0 without a tie, 1/t where t classes tie.
 
@@ -74,10 +67,7 @@ def question_metrics(judgement: Judgement, responses: Sequence[str], exchangeabl
     metrics[f"maj@{n}"] = majority_vote(judgement)
     metrics["no_answer"] = sum(v is Verdict.no_answer for v in verdicts) / n
     metrics["grader_failed"] = sum(v in (Verdict.timeout, Verdict.error) for v in verdicts) / n
-    if exchangeable:
-        metrics |= {f"all@{k}": unbiased_all_at_k(n, sum(correct), k) for k in range(1, n + 1)}
-    else:
-        metrics |= {f"all@{k}": all_at_k(correct, k) for k in range(1, n + 1)}
+    metrics[f"all@{n}"] = all_at_k(correct, n)  # of fewer: sprint-lmeval gate, from the verdicts
     metrics["distinct_texts"] = float(len(set(responses)))
     metrics["distinct_answers"] = float(len({g for g in judgement.groups if g is not None}))
     truncated = [getattr(r, "truncated", None) for r in responses]
@@ -120,8 +110,8 @@ class QuestionRow(dict):
 
 def mean_metrics(n: int) -> dict[str, bool]:
     """Return the names of all metrics of N responses, each with whether higher is better."""
-    better = {f"{name}@{k}": True for name in ("pass", "unbiased_pass", "all") for k in range(1, n + 1)}
-    better |= {f"mean@{n}": True, f"maj@{n}": True, "distinct_answers": True, "distinct_texts": True}
+    better = {f"{name}@{k}": True for name in ("pass", "unbiased_pass") for k in range(1, n + 1)}
+    better |= {f"mean@{n}": True, f"maj@{n}": True, f"all@{n}": True, "distinct_answers": True, "distinct_texts": True}
     return better | dict.fromkeys(("no_answer", "truncated", "grader_failed"), False)
 
 

@@ -3,12 +3,13 @@
 import json
 import re
 import shutil
+from math import comb
 
 import numpy as np
 import pytest
 
 from sprint_lmeval.errors import InputError
-from sprint_lmeval.passn.metrics import all_at_k, pass_at_k, unbiased_all_at_k, unbiased_pass_at_k
+from sprint_lmeval.passn.metrics import all_at_k, pass_at_k, unbiased_pass_at_k
 from sprint_lmeval.runs.run import read_runs
 from tests.shared.gate_examples import DATE, TASK, results, row, write_rows, write_run, write_sampled
 
@@ -86,7 +87,7 @@ def test_rates_are_those_of_the_metrics(tmp_path):
             assert found[f"pass@{k}"] == np.mean([pass_at_k(row, k) for row in run.correct.tolist()])
             if name == "sampled":
                 assert found[f"unbiased_pass@{k}"] == np.mean([unbiased_pass_at_k(3, c, k) for c in solved])
-                assert found[f"all@{k}"] == pytest.approx(np.mean([unbiased_all_at_k(3, c, k) for c in solved]))
+                assert found[f"all@{k}"] == pytest.approx(np.mean([comb(c, k) / comb(3, k) for c in solved]))
             else:
                 assert found[f"all@{k}"] == np.mean([all_at_k(row, k) for row in run.correct.tolist()])
 
