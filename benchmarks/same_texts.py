@@ -26,8 +26,9 @@ from transformers import PreTrainedTokenizerFast
 from benchmarks.tiny_architectures import TINY, tiny_model
 from sprint_lmeval.candidates import BASE, Candidate
 from sprint_lmeval.generation import decode as generation
-from sprint_lmeval.generation.decode import Response, Row, Settings, generate
+from sprint_lmeval.generation.decode import generate
 from sprint_lmeval.generation.fast.device_limits import DeviceLimits
+from sprint_lmeval.generation.rows import Response, Row, Settings
 from sprint_lmeval.pruning.hooks import head_layout, prune_heads
 
 TIE = 1e-4

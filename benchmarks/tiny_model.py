@@ -19,7 +19,8 @@ from tqdm import tqdm
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from sprint_lmeval.candidates import BASE, Candidate
-from sprint_lmeval.generation.decode import Row, Settings, generate
+from sprint_lmeval.generation.decode import generate
+from sprint_lmeval.generation.rows import Row, Settings
 from sprint_lmeval.pruning.hooks import head_layout
 from sprint_lmeval.tiny import MODEL_FOLDER
 from sprint_lmeval.tiny.problems import Problem, problems

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from sprint_lmeval.outcomes.matrix import OutcomeMatrix
 from sprint_lmeval.passn.metrics import unbiased_pass_at_k
 from sprint_lmeval.report.curves import Curve, draw_panels
-from sprint_lmeval.report.figures import new_figure, save_figure
+from sprint_lmeval.report.figure_style import new_figure, save_figure
 from sprint_lmeval.runs.run import Run, check_against_results, read_runs
 from sprint_lmeval.runs.safe_text import csv_text, table_text
 from sprint_lmeval.runs.samples import Document, Samples

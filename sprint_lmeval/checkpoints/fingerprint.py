@@ -5,12 +5,15 @@ loaded. Content decides: names, sizes and times of files do not, nor do the name
 decides an answer beside these files (dtype, attention, settings, tokenizer) is not part of it. The same weights in
 other files (other shards, another format, a loaded model) have another fingerprint.
 
-A hash is kept in the user's cache folder and holds while device, inode, size and both times of the file stay. The
-change time (ctime) is set by the system at every write and rename, also where a copy keeps the modification time. Not
-kept: a file that changed less than a minute before (within one tick of its clock, or through a memory map whose page
-was not yet written back, it could change again unseen) and files on file systems that let users set all times or have
-no change time (FUSE, SMB, FAT). Who sets the machine's clock or edits the disk below the file system is not seen. A
-hash costs 0.64 s of a processor for each GB, a kept one 0.07 ms (AMD EPYC, `python -m benchmarks.fingerprint`).
+The hash of a file is kept in the user's cache folder. It holds while device, inode, size and both times of the file
+stay the same; the system sets the change time (ctime) at every write and rename. No hash is kept of:
+
+- a file that changed less than a minute ago: it could change again and keep its times (within one tick of the clock, or
+  through a memory map whose page is not written back yet);
+- a file on a file system without change times, or where users can set them (FUSE, SMB, FAT).
+
+A changed machine clock and an edit of the disk below the file system go unnoticed. Hashing costs 0.64 s of a processor
+for each GB, a kept hash 0.07 ms (AMD EPYC, `python -m benchmarks.fingerprint`).
 """
 
 from __future__ import annotations
@@ -160,8 +163,8 @@ class ModelFiles:
             if not repository:
                 found |= self._modules(module)
             elif trusted:
-                foreign = ModelFiles(repository, None, "", self.of_the_hub)
-                found |= {f"{repository}--{name}": path for name, path in foreign._modules(module).items()}
+                other = ModelFiles(repository, None, "", self.of_the_hub)
+                found |= {f"{repository}--{name}": path for name, path in other._modules(module).items()}
         return dict(sorted(found.items()))
 
     def _modules(self, name: str) -> dict[str, str]:
@@ -200,7 +203,7 @@ def file_sha256(path: str) -> str:
     """Return the sha256 of a file's content, from the user's cache where the file has certainly not changed since."""
     real = os.path.realpath(path)
     kept = _cache_folder() / f"{hashlib.sha256(os.fsencode(real)).hexdigest()}.json"
-    with open_regular(real) as stream:  # opened first: a network file system then tells the newest times
+    with open_regular(real) as stream:  # opened first: a network file system then reports the newest times
         stamp = _stamp(stream)
         known = _kept(kept, stamp)
         if known is None:

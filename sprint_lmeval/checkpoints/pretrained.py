@@ -66,7 +66,7 @@ def config_heads(name: str, /, **arguments: object) -> HeadLayout:
             raise InputError(CODE_OF_ITS_OWN.format(name=name)) from None
         kind = type(config).__name__.removesuffix("Config")
         raise InputError(f"{kind} given, allowed are decoder-only language models: {WAYS_OUT}") from None
-    except Exception as error:  # foreign code that is given numbers of a foreign file
+    except Exception as error:  # third-party code that is given numbers of an untrusted file
         said = cause(error, 300)
         raise InputError(f"pretrained={name}: no model has this config.json ({said}): {WAYS_OUT}") from None
     try:
@@ -92,7 +92,7 @@ def fetch_config(name: str, /, **arguments: object):
     trusted = bool(arguments.get("trust_remote_code"))
     try:
         return AutoConfig.from_pretrained(name, trust_remote_code=trusted, **named)
-    except Exception as error:  # foreign code that reads a foreign file: it raises what it likes
+    except Exception as error:  # third-party code that reads an untrusted file: it raises what it likes
         if "trust_remote_code=True" in str(error) and not trusted:
             raise InputError(CODE_OF_ITS_OWN.format(name=name)) from None
         said = cause(error, 300)

@@ -56,7 +56,7 @@ def write_baseline(runs: Sequence[Run], path: Path, overwrite: bool = False) -> 
     """Write the file, whole or not at all; returns its size in bytes.
 
     Raises:
-        InputError: a run has no samples, two runs cannot be told apart, or the file is there or cannot be written.
+        InputError: a run has no samples, two runs cannot be distinguished, or the file is there or cannot be written.
     """
     labels: dict[tuple, Path] = {}
     for run in runs:

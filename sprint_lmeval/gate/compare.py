@@ -38,7 +38,7 @@ def gate_command(
     json: str | None = None,
     github: bool = False,
 ) -> int:
-    """Run `sprint-lmeval gate`: compare, and tell it in every form that was asked for; returns the exit status.
+    """Run `sprint-lmeval gate`: compare, and report it in every form that was asked for; returns the exit status.
 
     Args:
         baseline: a baseline file, or results of the harness: a file or a folder.
@@ -199,7 +199,7 @@ def _check_comparable(before: Run, now: Run, allow: Sequence[str]) -> list[str]:
             )
         notes.append(f"their {name} differ, as --allow {allowed} permits")
     same = ["both sides are the same file, so nothing can differ"] if before.path.samefile(now.path) else []
-    return notes + same + _told_differences(before, now)
+    return notes + same + _noted_differences(before, now)
 
 
 def _requirements(run: Run) -> dict[str, object]:
@@ -228,7 +228,7 @@ def _check_questions(pair: str, before: Run, now: Run) -> None:
         )
 
 
-def _told_differences(before: Run, now: Run) -> list[str]:
+def _noted_differences(before: Run, now: Run) -> list[str]:
     """What may differ, and a reader wants to know."""
     named = {"model": "model_label", "strategy": "strategy_label"}
     notes = [
@@ -248,11 +248,11 @@ def _without_blind(comparisons: Sequence[Comparison], rules: Rules, count: int) 
     noted, can_fail, blind = [], 0, []
     for comparison in comparisons:
         reasons = [why_blind(test, rules, count, len(comparison.baseline.questions)) for test in comparison.tests]
-        told = [f"{t.metric} cannot fail: {why}" for t, why in zip(comparison.tests, reasons, strict=True) if why]
+        said = [f"{t.metric} cannot fail: {why}" for t, why in zip(comparison.tests, reasons, strict=True) if why]
         limited = [rules.alpha is not None or test.tolerance is not None for test in comparison.tests]
         can_fail += sum(has_limit and not why for has_limit, why in zip(limited, reasons, strict=True))
-        noted.append(replace(comparison, notes=comparison.notes + told))
-        blind += told
+        noted.append(replace(comparison, notes=comparison.notes + said))
+        blind += said
     if not can_fail:
         raise InputError(
             f"{comparisons[0].baseline.path}: {blind[-1]}, so this gate would pass whatever happens: compare more "

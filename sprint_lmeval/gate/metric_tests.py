@@ -10,12 +10,13 @@ import numpy as np
 from sprint_lmeval.answers.verdicts import VERDICTS, Verdict
 from sprint_lmeval.errors import InputError
 from sprint_lmeval.gate.rules import Rules
+from sprint_lmeval.passn.metrics import mean_metrics
 from sprint_lmeval.runs.run import Run
 from sprint_lmeval.runs.statistics import holm, mcnemar, paired_bootstrap
 
 ROUNDING = 1e-9
 RESAMPLES = 10_000
-LOWER_IS_BETTER = ("no_answer", "truncated", "grader_failed")
+LOWER_IS_BETTER = tuple(name for name, higher in mean_metrics(1).items() if not higher)
 NO_ANSWER = VERDICTS.index(Verdict.no_answer)
 FAILED = (VERDICTS.index(Verdict.timeout), VERDICTS.index(Verdict.error))
 
@@ -71,7 +72,7 @@ def metric_values(run: Run, metric: str) -> np.ndarray:
     """Return the metric of each question, [questions]; bool where it is pass@k or all@k.
 
     Raises:
-        InputError: there is no such metric, or the run's files do not tell it.
+        InputError: there is no such metric, or the run's files do not hold it.
     """
     correct, n = run.correct, run.n
     for name, joined in (("pass", np.any), ("all", np.all)):

@@ -30,7 +30,6 @@ from sprint_lmeval.pruning.hooks import HeadLayout, head_layout
 log = logging.getLogger(f"lm_eval.{__name__}")  # below the harness's, so that its --verbosity counts
 MOST_ROWS = 512  # in flight where the batch size is left to memory
 LEAST_PASS = 64  # tokens: with less memory than for this the model itself is too large
-__all__ = ["Account", "Response", "Row", "Settings", "end_token_ids", "generate"]
 
 
 def generate(

@@ -19,7 +19,7 @@ class Row:
     Attributes:
         prompt: the text that the model sees.
         candidate: what is pruned; its notation is taken too, and becomes a `Candidate`.
-        sample: tells equal rows apart, such as repeated samples.
+        sample: distinguishes equal rows, such as repeated samples.
         seed: of the row's own random numbers; None: greedy.
         code: of an arithmetic sample (arXiv 2210.15458), from 0 up to below 1; None: an ordinary sample. Response i of
             a question has the code (v(i) + shift) % 1, where v is the van der Corput sequence 0, 1/2, 1/4, 3/4, ... and

@@ -1,12 +1,12 @@
 """Sampling with one seed per row: a row's text does not depend on its batch, its rank or its neighbours.
 
 In: next-token scores, and one number in [0, 1) for each row. Out: the token at which the running sum of the filtered
-distribution passes the number; for transformers' `generate`, scores that leave only this token, so that greedy
-selection takes it. Temperature, top-k and top-p are transformers' own warpers, in transformers' order.
+distribution passes the number. For transformers' `generate`, all other tokens are masked, so that its greedy choice is
+this token. Temperature, top-k and top-p are transformers' own warpers, in transformers' order.
 
 An ordinary sample takes each number from the row's random stream. An arithmetic sample (arXiv 2210.15458) has a code in
-[0, 1): its first number is the code, and each further one is where the last number lay inside its token's interval.
-Evenly spread codes give well spread texts, and each code, drawn evenly, gives the distribution of an ordinary sample.
+[0, 1). Its first number is the code. Each further number is the relative position of the last number within the
+interval of its token. Evenly spread codes give varied texts, and a uniformly drawn code gives an ordinary sample.
 """
 
 from __future__ import annotations

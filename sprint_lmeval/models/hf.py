@@ -20,8 +20,9 @@ from sprint_lmeval.checkpoints.fingerprint import model_fingerprint
 from sprint_lmeval.checkpoints.pretrained import default_device, resolve_pretrained
 from sprint_lmeval.errors import InputError, cause, is_command_line, show_one_sentence
 from sprint_lmeval.generation.alternatives import Step, alternatives
-from sprint_lmeval.generation.decode import MOST_ROWS, Account, Response, Row, Settings, end_token_ids, generate
+from sprint_lmeval.generation.decode import MOST_ROWS, Account, end_token_ids, generate
 from sprint_lmeval.generation.fast.supported import why_not_fast
+from sprint_lmeval.generation.rows import Response, Row, Settings
 from sprint_lmeval.models.best_of_n import BestOfN
 from sprint_lmeval.models.checks import check_before_loading, check_hf_arguments, check_selector, check_strategy
 from sprint_lmeval.models.generation_settings import altered_decoding

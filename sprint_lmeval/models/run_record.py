@@ -11,7 +11,7 @@ from transformers import PreTrainedModel
 
 from sprint_lmeval import __version__
 from sprint_lmeval.answers.verdicts import GRADER
-from sprint_lmeval.generation.decode import Settings
+from sprint_lmeval.generation.rows import Settings
 from sprint_lmeval.pruning.heads import HeadLayout
 from sprint_lmeval.pruning.self_test import SelfTest
 from sprint_lmeval.strategies.strategy import Strategy

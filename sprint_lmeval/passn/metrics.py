@@ -52,11 +52,11 @@ def majority_vote(judgement: Judgement) -> float:
 
 
 def question_metrics(judgement: Judgement, responses: Sequence[str], exchangeable: bool) -> dict[str, float]:
-    """Return every metric of one question. What the model did not tell (truncation) is absent.
+    """Return every metric of one question. What the model does not report (truncation) is absent.
 
     Args:
         judgement: of the N responses, in order.
-        responses: the N responses; `truncated` is read where they carry it (see response_text.py).
+        responses: the N responses; `truncated` is read where they have it (`ResponseText` of models/requests.py).
         exchangeable: whether they are independent samples, for `unbiased_pass@k`.
     """
     n = len(responses)
@@ -79,10 +79,10 @@ def question_metrics(judgement: Judgement, responses: Sequence[str], exchangeabl
 
 
 def kept_lists(judgement: Judgement, responses: Sequence[str]) -> dict[str, list]:
-    """Return the lists of N, in order, that a sample row keeps; what the model did not tell is absent."""
+    """Return the lists of N, in order, that a sample row keeps; what the model does not report is absent."""
     lists = {"verdicts": [v.value for v in judgement.verdicts], "answers": judgement.answers}
-    told = {"candidates": "candidate", "truncated_rows": "truncated", "new_tokens": "new_tokens", "scores": "score"}
-    for name, attribute in told.items():
+    reported = {"candidates": "candidate", "truncated_rows": "truncated", "new_tokens": "new_tokens", "scores": "score"}
+    for name, attribute in reported.items():
         values = [getattr(r, attribute, None) for r in responses]
         if None not in values:
             lists[name] = values

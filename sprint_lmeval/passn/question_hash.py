@@ -1,4 +1,4 @@
-"""By which text a question is known again: in training and test sets, matrices and selectors."""
+"""Hashes a question's text: equal hashes mean one question, in training and test sets, matrices and selectors."""
 
 from __future__ import annotations
 

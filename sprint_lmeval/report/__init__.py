@@ -1,1 +1,1 @@
-"""What harness results say when runs are compared: tables, figures, a page, a gate. No torch, no transformers."""
+"""What harness results say when runs are compared: tables, figures and a page. No torch, no transformers."""

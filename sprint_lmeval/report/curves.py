@@ -14,7 +14,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from sprint_lmeval.report.figures import line_style, new_figure, shortened
+from sprint_lmeval.report.figure_style import line_style, new_figure, shortened
 from sprint_lmeval.runs.rates import curve, pass_rate, tokens_spent
 from sprint_lmeval.runs.run import Run
 from sprint_lmeval.runs.statistics import paired_bootstrap
@@ -26,7 +26,7 @@ RESAMPLES = 2_000
 
 @dataclass(frozen=True, eq=False)
 class Curve:
-    """Pass@1 ... Pass@N of a run as shares; `low`, `high` and `tokens` are None where its samples do not tell."""
+    """Pass@1 ... Pass@N of a run as shares; `low`, `high` and `tokens` are None where its samples do not hold them."""
 
     label: str
     passed: np.ndarray
@@ -53,10 +53,10 @@ def drawn_rows(rows: Sequence[dict]) -> list[dict]:
     if len(rows) <= MAX_CURVES:
         return list(rows)
     needed = [row for row in rows if row["best_at"] or row["run"].flat][:MAX_CURVES]
-    places = {id(row) for row in needed}
-    others = [row for row in rows if id(row) not in places][: MAX_CURVES - len(needed)]
-    places |= {id(row) for row in others}
-    return [row for row in rows if id(row) in places]
+    chosen = {id(row) for row in needed}
+    others = [row for row in rows if id(row) not in chosen][: MAX_CURVES - len(needed)]
+    chosen |= {id(row) for row in others}
+    return [row for row in rows if id(row) in chosen]
 
 
 def curves_figure(rows: Sequence[dict]) -> tuple[Figure, list[str]]:
@@ -81,8 +81,8 @@ def draw_panels(panels: Sequence[Axes], curves: Sequence[tuple[Curve, dict]], n:
     """Draw the curves of one model, each with its style."""
     over_n, over_tokens = panels
     for one, style in curves:
-        places = np.arange(1, len(one.passed) + 1)
-        _draw(over_n, places, one, style)
+        positions = np.arange(1, len(one.passed) + 1)
+        _draw(over_n, positions, one, style)
         if one.tokens is not None and one.flat:
             over_tokens.axhline(100 * one.passed[0], color=style["color"], linestyle=":", linewidth=0.8)
             over_tokens.plot(one.tokens[:1], 100 * one.passed[:1], label=one.label, **style)
@@ -98,7 +98,7 @@ def draw_panels(panels: Sequence[Axes], curves: Sequence[tuple[Curve, dict]], n:
     over_n.legend(fontsize=7.5, loc="best", framealpha=0.6)
 
 
-def _draw(axes: Axes, places: np.ndarray, one: Curve, style: dict) -> None:
-    axes.plot(places, 100 * one.passed, label=one.label, **style)
+def _draw(axes: Axes, positions: np.ndarray, one: Curve, style: dict) -> None:
+    axes.plot(positions, 100 * one.passed, label=one.label, **style)
     if one.low is not None:
-        axes.fill_between(places, 100 * one.low, 100 * one.high, color=style["color"], alpha=0.12, linewidth=0)
+        axes.fill_between(positions, 100 * one.low, 100 * one.high, color=style["color"], alpha=0.12, linewidth=0)

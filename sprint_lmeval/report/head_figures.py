@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from sprint_lmeval.report.figures import COLOURS, GAINS, RATES, new_figure, shortened, title_of
+from sprint_lmeval.report.figure_style import COLOURS, GAINS, RATES, new_figure, shortened, title_of
 from sprint_lmeval.report.heads import HeadTable, best_head_gains
 
 BETTER, WORSE, LINE = "#56B4E9", "#E69F00", "#000000"
@@ -40,53 +40,53 @@ def bars_figure(table: HeadTable) -> Figure:
 
 
 def _lines_of_layers(table: HeadTable) -> list[list[int]]:
-    """Places of layers, as many to a line as have room."""
+    """Indices of layers, as many to a line as have room."""
     size = max(1, MAX_BARS // max(1, len(table.heads)))
-    places = list(range(len(table.layers)))
-    return [places[start : start + size] for start in range(0, len(places), size)]
+    indices = list(range(len(table.layers)))
+    return [indices[start : start + size] for start in range(0, len(indices), size)]
 
 
 def _bars(panel: Axes, table: HeadTable, layers: Sequence[int], base: float) -> None:
     cells = [(layer, head) for layer in layers for head in range(len(table.heads))]
     cells = [cell for cell in cells if not np.isnan(table.rates[0][cell])]
-    places = np.arange(len(cells))
+    positions = np.arange(len(cells))
     known = not np.isnan(base)
     heights = np.array([100 * (table.gains if known else table.rates)[0][cell] for cell in cells])
     above = heights > 0
     kinds = (("above", above, BETTER, ""), ("not above", ~above, WORSE, "////"))
     for name, chosen, colour, hatch in (kind for kind in kinds if kind[1].any()):
         style = {"color": colour, "hatch": hatch, "edgecolor": LINE, "linewidth": 0.4, "label": name if known else None}
-        panel.bar(places[chosen], heights[chosen], bottom=base if known else 0, **style)
+        panel.bar(positions[chosen], heights[chosen], bottom=base if known else 0, **style)
     if known:
         errors = np.array([base + 100 * table.intervals[cell] for cell in cells]).reshape(-1, 2)
-        panel.vlines(places, *errors.T, color=LINE, linewidth=0.7, label="95 % interval")
+        panel.vlines(positions, *errors.T, color=LINE, linewidth=0.7, label="95 % interval")
         panel.axhline(base, color=LINE, linestyle="--", linewidth=1.2, label=f"unpruned: {base:.1f} %")
-    panel.set_xticks(places, [f"H{table.heads[head]}" for _, head in cells], rotation=90, fontsize=6.5)
+    panel.set_xticks(positions, [f"H{table.heads[head]}" for _, head in cells], rotation=90, fontsize=6.5)
     panel.set(ylabel="Pass@1, %", xlim=(-0.8, len(cells) - 0.2))
-    for place in range(1, len(cells)):
-        if cells[place][0] != cells[place - 1][0]:
-            panel.axvline(place - 0.5, color="0.7", linewidth=0.8)
+    for position in range(1, len(cells)):
+        if cells[position][0] != cells[position - 1][0]:
+            panel.axvline(position - 0.5, color="0.7", linewidth=0.8)
     _name_layers(panel, table, cells)
 
 
 def _name_layers(panel: Axes, table: HeadTable, cells: Sequence[tuple[int, int]]) -> None:
     for layer in dict.fromkeys(layer for layer, _ in cells):
-        places = [place for place, (of, _) in enumerate(cells) if of == layer]
+        middle = np.mean([position for position, (of, _) in enumerate(cells) if of == layer])
         across = panel.get_xaxis_transform()
-        panel.text(np.mean(places), 0.02, f"layer {table.layers[layer]}", ha="center", fontsize=7.5, transform=across)
+        panel.text(middle, 0.02, f"layer {table.layers[layer]}", ha="center", fontsize=7.5, transform=across)
 
 
 def violins_figure(name: str, what: str, gains: dict[str, list[float]]) -> Figure:
     """Return Figure 2: a violin, its points and its median for each entry, in percentage points."""
     figure, ((panel,),) = new_figure(max(5.0, 1.8 + 1.2 * len(gains)), 4.2)
-    for place, values in enumerate(gains.values()):
+    for position, values in enumerate(gains.values()):
         values = 100 * np.array(values)
         if len(values) >= FEWEST and np.ptp(values) > 0:
-            for body in panel.violinplot(values, [place], widths=0.8, showextrema=False)["bodies"]:
+            for body in panel.violinplot(values, [position], widths=0.8, showextrema=False)["bodies"]:
                 body.set(facecolor=BETTER, edgecolor=LINE, alpha=0.5, linewidth=0.8)
-        beside = place + 0.16 * (np.arange(len(values)) % 3 - 1) * (len(values) > 1)
+        beside = position + 0.16 * (np.arange(len(values)) % 3 - 1) * (len(values) > 1)
         panel.plot(beside, values, linestyle="", marker="o", markersize=3, color=COLOURS[1])
-        panel.hlines(np.median(values), place - 0.25, place + 0.25, color=LINE, linewidth=1.8)
+        panel.hlines(np.median(values), position - 0.25, position + 0.25, color=LINE, linewidth=1.8)
     panel.axhline(0, color=LINE, linestyle="--", linewidth=1)
     names = ["\n".join([*wrap(shortened(of), WIDE), f"({len(values)})"]) for of, values in gains.items()]
     panel.set_xticks(range(len(gains)), names, fontsize=7.5)

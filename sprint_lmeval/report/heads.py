@@ -50,7 +50,7 @@ def head_table(matrix: OutcomeMatrix, name: str) -> HeadTable:
     Raises:
         InputError: it has no single heads, or they are spread too wide for a table.
     """
-    columns = {c.heads[0]: place for place, c in enumerate(matrix.candidates) if len(c.heads) == 1}
+    columns = {c.heads[0]: column for column, c in enumerate(matrix.candidates) if len(c.heads) == 1}
     layers, heads = (sorted({head[part] for head in columns}) for part in (0, 1))
     if not columns:
         raise InputError(f"{name} has no candidate that is one single head: nothing to put into a table of heads")
@@ -61,10 +61,10 @@ def head_table(matrix: OutcomeMatrix, name: str) -> HeadTable:
     intervals = np.full((len(layers), len(heads), 2), np.nan)
     base = matrix.candidates.index(BASE) if BASE in matrix.candidates else None
     for (layer, head), column in columns.items():
-        place = (layers.index(layer), heads.index(head))
-        rates[:, *place] = [_rate(matrix, column, rows) for rows in subjects.values()]
-        gains[:, *place] = [_gain(matrix, column, base, rows) for rows in subjects.values()]
-        intervals[place] = _interval(matrix, column, base)
+        cell = (layers.index(layer), heads.index(head))
+        rates[:, *cell] = [_rate(matrix, column, rows) for rows in subjects.values()]
+        gains[:, *cell] = [_gain(matrix, column, base, rows) for rows in subjects.values()]
+        intervals[cell] = _interval(matrix, column, base)
     return HeadTable(
         name=name,
         subjects=tuple(subjects),
@@ -157,6 +157,6 @@ def heads_csv(tables: list[HeadTable]) -> str:
     for table in tables:
         for s, layer, head in np.argwhere(~np.isnan(table.rates)).tolist():
             numbers = (table.rates[s, layer, head], table.base[s], table.gains[s, layer, head])
-            place = (table.layers[layer], table.heads[head])
-            lines.append([table.name, table.subjects[s], table.counts[s], *place, *map(float, numbers)])
+            named = (table.layers[layer], table.heads[head])
+            lines.append([table.name, table.subjects[s], table.counts[s], *named, *map(float, numbers)])
     return csv_text(lines)

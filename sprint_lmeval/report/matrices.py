@@ -24,7 +24,7 @@ def read_matrices(given: Sequence[Path], named: Sequence[Path]) -> tuple[list[Ou
         InputError: a file that was named itself is no matrix.
     """
     matrices = [OutcomeMatrix.load(path) for path in (*named, *(p for p in given if p.suffix == ".parquet"))]
-    notes, foreign = [], []
+    notes, others = [], []
     seen = {path.resolve() for path in (*named, *given)}
     found = (file for folder in given if folder.is_dir() for file in _parquet_files(folder))
     for file in (file for file in found if file.resolve() not in seen):
@@ -35,12 +35,12 @@ def read_matrices(given: Sequence[Path], named: Sequence[Path]) -> tuple[list[Ou
         try:
             matrices.append(OutcomeMatrix.load(file))
         except ForeignTable:
-            foreign.append(str(file))
+            others.append(str(file))
         except InputError as error:
             notes.append(f"{error}; left out." if str(file) in str(error) else f"{file}: {error}; left out.")
-    if foreign:
-        more = f", ... ({len(foreign)} tables in all)" if len(foreign) > 3 else ""
-        notes.append(f"{', '.join(foreign[:3])}{more}: no outcome matrices, left out.")
+    if others:
+        more = f", ... ({len(others)} tables in all)" if len(others) > 3 else ""
+        notes.append(f"{', '.join(others[:3])}{more}: no outcome matrices, left out.")
     return matrices, notes
 
 

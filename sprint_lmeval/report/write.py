@@ -10,7 +10,7 @@ from sprint_lmeval.errors import InputError
 from sprint_lmeval.files import write_whole
 from sprint_lmeval.outcomes.matrix import OutcomeMatrix
 from sprint_lmeval.report.curves import curves_figure
-from sprint_lmeval.report.figures import file_name, save_figure
+from sprint_lmeval.report.figure_style import file_name, save_figure
 from sprint_lmeval.report.head_figures import bars_figure, layer_gains, maps_figure, violins_figure
 from sprint_lmeval.report.heads import HeadTable, best_head_gains, head_table, heads_csv, table_name
 from sprint_lmeval.report.leaderboard import comparisons_csv, leaderboard, leaderboard_csv

@@ -2,7 +2,7 @@
 
 Between models: the task's version, the documents, the generation settings (new tokens, stop strings) and the grader;
 within one model the prompts too. Temperature and the like belong to the strategy. Different N are compared at the
-common N. Runs of one task that differ are refused by name, or put into groups of their own where that was asked for.
+common N. Runs of one task that differ in one of these form groups of their own, or raise an error that names both.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def comparable_groups(runs: Sequence[Run], separate: bool = False) -> list[Compa
         InputError: two runs of a task differ in what must be equal, and `separate` was not given.
     """
     groups: dict[str, list[ComparableRuns]] = {}
-    for run in strategies_apart(told_apart(runs)):
+    for run in strategies_apart(models_apart(runs)):
         of_task = groups.setdefault(run.task, [])
         differences = [group.difference(run) for group in of_task]
         if "" in differences:
@@ -133,7 +133,7 @@ def _said(value: object) -> str:
     return str(value)[:160]
 
 
-def told_apart(runs: Sequence[Run]) -> list[Run]:
+def models_apart(runs: Sequence[Run]) -> list[Run]:
     """Make models' labels unique: append the weights or the arithmetic in which equally named models differ."""
     seen: dict[str, dict[str, set]] = {}
     for run in runs:

@@ -11,7 +11,7 @@ from pathlib import Path
 from sprint_lmeval.candidates import MAX_CANDIDATES
 from sprint_lmeval.errors import InputError
 from sprint_lmeval.names import MODEL_ARGUMENTS, PAPER_MODEL
-from sprint_lmeval.runs.model_arguments import model_arguments
+from sprint_lmeval.runs.parse_model_args import model_arguments
 
 HOW_IT_RUNS = ("batch_size", "max_batch_size", "device", "device_map", "parallelize", "trust_remote_code")
 HOW_IT_RUNS += ("add_bos_token", "gpu_memory_utilization", "tensor_parallel_size", "data_parallel_size")
@@ -187,7 +187,7 @@ def model_label(results: dict, facts: dict) -> tuple[str, str]:
 
 
 def _short(value: object) -> str | None:
-    """A path is cut to its name: where a folder lies tells nothing elsewhere."""
+    """A path is cut to its name: where a folder lies means nothing elsewhere."""
     if value is None:
         return None
     text = str(value)
@@ -204,7 +204,7 @@ def _dtype(value: object) -> str | None:
 
 
 def _reused(store: object) -> int:
-    """How many responses came from a store, so that the run's time does not tell what they cost."""
+    """How many responses came from a store, so that the run's time does not show what they cost."""
     reused = store.get("reused") if isinstance(store, dict) else 0
     return reused if type(reused) is int else 0
 
@@ -249,7 +249,7 @@ def run_facts(results: dict, task: str) -> dict:
 
 
 def model_name(pretrained: object) -> object:
-    """A hub id as it is; of a folder its name, since a path tells nothing elsewhere."""
+    """A hub id as it is; of a folder its name, since a path means nothing elsewhere."""
     if type(pretrained) in (int, float):  # the harness reads pretrained=1 as a number
         return str(pretrained)
     if not isinstance(pretrained, str):

@@ -34,7 +34,7 @@ class Run:
 
     Attributes:
         path: the results file; `samples_path` the samples beside it, None where there are none that can be used.
-        model: what the harness was given (hub id or folder's name); `model_label` tells it from altered ones.
+        model: what the harness was given (hub id or folder's name); `model_label` distinguishes it from altered ones.
         strategy: of `hf-pruned-bon`; for another model the harness's name of it, `hf` or `vllm`.
         selector: of strategy `selector`, with its `method` in `facts`; seed: of what is drawn, None where nothing is.
         n: responses per question.
@@ -109,7 +109,7 @@ class Run:
 
     @property
     def strategy_label(self) -> str:
-        """Strategy with what tells it from its like: selector, temperature, kind of samples, seed."""
+        """Strategy with what distinguishes it from its like: selector, temperature, kind of samples, seed."""
         name = self.selector or self.strategy
         details = [self.facts["method"]] if self.selector and self.facts["method"] not in (None, name) else []
         details += [f"{k} {v:g}" for k, v in (self.facts["sampling"] or {}).items()]
@@ -138,16 +138,16 @@ def read_runs(paths: Iterable[str | os.PathLike], may_be_none: bool = False) -> 
     """
     given = named_paths(paths)
     files, notes = results_files(given)
-    shared, runs, foreign = Shared(), [], []
+    shared, runs, others = Shared(), [], []
     for file, named in files:
         found = _runs_of_file(file, named, shared)
         if found is None:
-            foreign.append(str(file))
+            others.append(str(file))
         else:
             runs += found.runs
             notes += found.notes
-    if foreign:
-        some = ", ".join(foreign[:3]) + (f", ... ({len(foreign)} JSON files in all)" if len(foreign) > 3 else "")
+    if others:
+        some = ", ".join(others[:3]) + (f", ... ({len(others)} JSON files in all)" if len(others) > 3 else "")
         notes.append(f"{some}: no results of lm_eval, left out.")
     kept, of_twins = _without_twins(runs)
     notes += of_twins
@@ -254,7 +254,7 @@ def _without_twins(runs: list[Run]) -> Runs:
 
 
 def _same_documents(run: Run, other: Run) -> bool:
-    """Whether the documents are the same, as far as the files tell."""
+    """Whether the documents are the same, as far as the files say."""
     known = run.samples and other.samples
     return not known or [q.hash for q in run.questions] == [q.hash for q in other.questions]
 

@@ -1,7 +1,7 @@
-"""Numbers and foreign texts in CSV, in Markdown and on a terminal.
+"""Numbers and untrusted texts in CSV, in Markdown and on a terminal.
 
-A foreign text (the name of a model, an answer, a note that names a file) stays text wherever it is shown: no formula in
-a spreadsheet, no markup on a page, no command to a terminal or to the service that runs a workflow.
+An untrusted text (the name of a model, an answer, a note that names a file) stays text wherever it is shown: no formula
+in a spreadsheet, no markup on a page, no command to a terminal or to the service that runs a workflow.
 """
 
 from __future__ import annotations

@@ -52,7 +52,7 @@ class Samples:
         verdicts: int8 [questions, n], index into `VERDICTS`.
         truncated: int8 [questions, n], 1 or 0, -1 unknown.
         new_tokens: int32 [questions, n], -1 unknown.
-        candidates: [questions][n] names, None where the model does not tell.
+        candidates: [questions][n] names, None where the model does not report them.
         answers: [questions][n], None where a response has none.
         scores: float32 [questions, n] of the strategy, or None.
         majority: float64 [questions], the harness's `maj@n` of each question, nan unknown.
@@ -76,7 +76,7 @@ class Samples:
     offsets: tuple[int, ...]
 
     def rates(self) -> dict[str, float]:
-        """Return what the harness averages over questions, by its names, as far as the samples tell."""
+        """Return what the harness averages over questions, by its names, as far as the samples hold it."""
         n = self.verdicts.shape[1]
         correct = self.verdicts == CORRECT
         found: dict[str, float] = {}

@@ -29,7 +29,7 @@ class Difference(NamedTuple):
 def mcnemar(a: np.ndarray, b: np.ndarray, alternative: str = "two-sided") -> float:
     """Return the exact p of McNemar's test that both runs are right equally often.
 
-    Only questions tell that one run alone solved: under the null each of them is a fair coin. Without any, p is 1.
+    Only questions that exactly one run solved count: under the null each of them is a fair coin. Without any, p is 1.
 
     Args:
         a: bool [questions], whether the first run is right.

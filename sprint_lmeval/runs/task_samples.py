@@ -29,7 +29,7 @@ class TaskSamples:
 
     Attributes:
         path: the file.
-        task: by the file's name, "" where that does not tell.
+        task: by the file's name, "" where that does not say.
         documents: id -> hash of the contents.
         prompts: id -> hash of the prompt, "" where it is not known.
         values: (filter, metric) -> id -> value.

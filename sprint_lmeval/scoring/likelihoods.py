@@ -1,7 +1,7 @@
 """How probable a language model finds given responses: teacher-forced log-probabilities, batched.
 
 In: prompts and responses, and the model arguments of the harness's `hf` model, which loads it and computes them. All
-candidates are scored under this one unpruned model: which head was silenced when a text was written is not looked at.
+candidates are scored under this one unpruned model: which head was pruned when a text was written does not count.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 from sprint_lmeval.checkpoints.pretrained import default_device, fetch_config, resolve_pretrained
 from sprint_lmeval.errors import InputError, cause
 from sprint_lmeval.names import MODEL_ARGUMENTS
-from sprint_lmeval.runs.model_arguments import model_arguments
+from sprint_lmeval.runs.parse_model_args import model_arguments
 from sprint_lmeval.scoring.stored import StoredResponses
 
 log = logging.getLogger(f"lm_eval.{__name__}")

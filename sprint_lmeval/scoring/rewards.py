@@ -60,7 +60,7 @@ class RewardModel:
                 f"--reward-model {name} has {model.config.num_labels} labels, a reward model has 1, or 2 (bad, good)"
             )
         self._prepare_padding()
-        self.segments = (getattr(model.config, "type_vocab_size", None) or 0) > 1  # tells question from response
+        self.segments = (getattr(model.config, "type_vocab_size", None) or 0) > 1  # distinguishes question and response
         self.cut = 0  # texts whose end found no room
 
     def _prepare_padding(self) -> None:

@@ -20,7 +20,6 @@ from sprint_lmeval.scoring.stopping import FORMS, StoppingRule, stopping_rule
 from sprint_lmeval.scoring.stored import answer_classes, stored_responses, texts_of
 from sprint_lmeval.scoring.votes import AnswerClasses, best, score_weights, vote
 
-WAYS = ("majority", "selector", "rpc", "reward", "checked")  # and the rules of stopping.py
 INVERSE = "inverse perplexity"
 HEADINGS = ("method", "accuracy", "of Pass@N", "over first", "95 % interval", "p")
 OF_STOPPING = ("rule", "answers", "tokens", "saved", "accuracy", "over vote", "95 % interval", "p")
@@ -38,7 +37,7 @@ def score_command(
 
     Args:
         results: files and folders of the harness.
-        ways: names of `WAYS` with commas.
+        ways: names of `CHOOSERS` and rules of stopping.py, with commas.
         model_args: of the unpruned model, for `rpc`.
         reward_model: folder or hub id, for `reward`.
         device: of torch, for both.
@@ -62,9 +61,9 @@ def score_command(
 def _checked(ways: str, model_args, reward_model, device, trust_remote_code) -> list[str]:
     """The names among the ways, once the options fit them."""
     named = list(dict.fromkeys(name.strip() for name in ways.split(",")))
-    strange = [name for name in named if name not in WAYS and stopping_rule(name) is None]
+    strange = [name for name in named if name not in CHOOSERS and stopping_rule(name) is None]
     if strange:
-        allowed = ", ".join((*WAYS, *FORMS))
+        allowed = ", ".join((*CHOOSERS, *FORMS))
         raise InputError(f"--with {strange[0]!a} given, allowed are {allowed} (several with commas)")
     for way, needed, option in (("rpc", model_args, "--model_args"), ("reward", reward_model, "--reward-model")):
         if way in named and not needed:

@@ -1,10 +1,10 @@
-"""Responses and verdicts kept on disk by what produced them: resume, reuse, never a wrong one.
+"""Stores responses and verdicts on disk under everything that produced them, so that an interrupted run resumes.
 
 A store is one SQLite file. In: keys that name everything that decides a text (keys.py). Out: the response, or None.
-Each `put` is a transaction: what was put stays when the process is killed (write-ahead log; after a loss of power the
-last responses may be missing, none is damaged). Many processes may share one file on one machine; the first response to
-a key stays. A file is untrusted: only a store's own tables are accepted, and each response carries a checksum. A row
-whose checksum is wrong counts as missing, and the next `put` replaces it.
+Each `put` is a transaction: a response that was put survives the end of the process (write-ahead log; after a loss of
+power the last responses may be missing, none is damaged). Many processes may share one file on one machine; the first
+response to a key stays. A file is untrusted: only a store's own tables are accepted, and each response carries a
+checksum. A row whose checksum is wrong counts as missing, and the next `put` replaces it.
 """
 
 from __future__ import annotations

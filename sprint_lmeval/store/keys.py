@@ -17,7 +17,7 @@ from lm_eval.models.utils_hf import get_dtype
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from sprint_lmeval.checkpoints.fingerprint import adapter_fingerprint, model_fingerprint
-from sprint_lmeval.generation.decode import Row, Settings
+from sprint_lmeval.generation.rows import Row, Settings
 
 ENGINE = "hf"
 DECODER = 1  # raised when generation/ would write another text for the same row

@@ -6,7 +6,7 @@ import json
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 
-from sprint_lmeval.generation.decode import Response, Row, Settings
+from sprint_lmeval.generation.rows import Response, Row, Settings
 from sprint_lmeval.store.database import Store
 from sprint_lmeval.store.keys import row_key, run_key
 

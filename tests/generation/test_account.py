@@ -7,8 +7,9 @@ import pytest
 
 from sprint_lmeval.candidates import BASE
 from sprint_lmeval.generation.account import CAUSES
-from sprint_lmeval.generation.decode import Account, Row, Settings, generate
+from sprint_lmeval.generation.decode import Account, generate
 from sprint_lmeval.generation.fast.forward import Passes
+from sprint_lmeval.generation.rows import Row, Settings
 from tests.shared.decoding_examples import HEADS, prompts
 from tests.shared.decoding_examples import plain as plain
 from tests.shared.decoding_examples import tiny as tiny

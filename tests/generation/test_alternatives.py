@@ -8,7 +8,8 @@ from benchmarks.tiny_architectures import tiny_model
 from sprint_lmeval.candidates import BASE, Candidate
 from sprint_lmeval.generation import alternatives as module
 from sprint_lmeval.generation.alternatives import alternatives
-from sprint_lmeval.generation.decode import Row, Settings, generate
+from sprint_lmeval.generation.decode import generate
+from sprint_lmeval.generation.rows import Row, Settings
 from sprint_lmeval.pruning.hooks import prune_heads
 from sprint_lmeval.tiny import MODEL_FOLDER
 from tests.shared.decoding_examples import prompts

@@ -5,7 +5,8 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from sprint_lmeval.candidates import BASE, Candidate
-from sprint_lmeval.generation.decode import Row, Settings, generate
+from sprint_lmeval.generation.decode import generate
+from sprint_lmeval.generation.rows import Row, Settings
 from sprint_lmeval.generation.stopping import StopStrings
 from sprint_lmeval.pruning.hooks import prune_heads
 from sprint_lmeval.tiny import MODEL_FOLDER

@@ -8,7 +8,8 @@ import torch
 from benchmarks.tiny_architectures import TINY, tiny_model
 from sprint_lmeval.candidates import BASE, Candidate
 from sprint_lmeval.generation import fallback
-from sprint_lmeval.generation.decode import Row, Settings, generate
+from sprint_lmeval.generation.decode import generate
+from sprint_lmeval.generation.rows import Row, Settings
 from sprint_lmeval.pruning.hooks import head_layout, prune_heads
 from tests.shared.family_examples import tokenizer as tokenizer
 

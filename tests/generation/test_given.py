@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from sprint_lmeval.candidates import BASE, Candidate
-from sprint_lmeval.generation.decode import Account, Row, Settings, generate
+from sprint_lmeval.generation.decode import Account, generate
+from sprint_lmeval.generation.rows import Row, Settings
 from sprint_lmeval.passn.fewshot import tiny_examples
 from sprint_lmeval.pruning.hooks import prune_heads
 from tests.shared.decoding_examples import fast, prompts

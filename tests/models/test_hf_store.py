@@ -13,7 +13,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from sprint_lmeval.candidates import Candidate
 from sprint_lmeval.errors import InputError
-from sprint_lmeval.generation.decode import Row, Settings
+from sprint_lmeval.generation.rows import Row, Settings
 from sprint_lmeval.models.hf import HFPrunedBestOfN
 from sprint_lmeval.store.database import Store
 from sprint_lmeval.store.keys import model_facts, row_key, run_key, tokenizer_digest

@@ -10,7 +10,7 @@ from matplotlib.text import Text
 from sprint_lmeval.errors import InputError
 from sprint_lmeval.report import head_figures
 from sprint_lmeval.report.curves import MAX_CURVES, curves_figure
-from sprint_lmeval.report.figures import COLOURS, LINES, MARKERS, file_name, line_style, save_figure
+from sprint_lmeval.report.figure_style import COLOURS, LINES, MARKERS, file_name, line_style, save_figure
 from sprint_lmeval.report.head_figures import bars_figure, layer_gains, maps_figure, violins_figure
 from sprint_lmeval.report.heads import best_head_gains, head_table, heads_csv, heads_markdown, table_name
 from sprint_lmeval.report.leaderboard import leaderboard

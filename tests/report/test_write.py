@@ -273,7 +273,7 @@ def test_matrices_of_one_name_are_told_apart(tmp_path, capsys):
 
 
 def test_markup_in_names_and_responses_is_text(tmp_path, capsys):
-    """Of a model, a question and a response; the page is checked in a browser (test_report_page.py)."""
+    """Of a model, a question and a response; the page is checked in a browser (page/test_in_browser.py)."""
     doc = {"id": SCRIPT, "question": SCRIPT, "answer": SCRIPT, "subject": SCRIPT}
     changed = {0: {"doc": doc, "resps": [[SCRIPT, "|"]], "answers": [SCRIPT, "`|`"]}}
     arguments = {"pretrained": f"a|b`{SCRIPT}\n# head"}

@@ -6,7 +6,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from sprint_lmeval.candidates import Candidate
 from sprint_lmeval.generation import decode as generation
-from sprint_lmeval.generation.decode import Settings, generate
+from sprint_lmeval.generation.decode import generate
+from sprint_lmeval.generation.rows import Settings
 from sprint_lmeval.tiny import MODEL_FOLDER
 from sprint_lmeval.tiny.problems import problems
 

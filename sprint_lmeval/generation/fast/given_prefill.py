@@ -1,8 +1,8 @@
-"""Prefill of rows that have answer tokens already (branches): what they share is read once.
+"""Prefill of rows that have answer tokens already (branches): shared tokens are read once.
 
-All rows of a group have one prompt and one candidate. The longest of them is read first, with the prompt. Rows that
-differ from it in few tokens take the keys and values of what they share with it, and read these few tokens. The other
-rows follow in further rounds, each with its own longest row, which starts from what has been read before.
+All rows of a group have one prompt and one candidate. A round reads the longest row, with the prompt. Rows that differ
+from the longest one in at most `FEW` tokens copy the keys and values of the tokens that they share with it, and read
+the few others. The remaining rows wait for the next round, whose longest row reuses what earlier rounds have read.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a trial pass tells of a model: what its attentions return, and whether its output head gives the logits.
+"""What a trial pass finds out about a model: what its attentions return, and whether its output head gives the logits.
 
 In: a model and its heads. Out: a `Probe`, made once for each model of a process.
 """

@@ -2,9 +2,9 @@
 
 All candidates of a prompt read the same tokens. Layers below the first pruned one are computed once for all of them
 (`shared_layers.py`). A beginning that all prompts share (worked examples, a system prompt) is read once per candidate
-and kept. The reference answer is read behind the prompt in pieces: as long as a row would write the same tokens, it has
-them from one pass. Rows of several prompts share passes; shorter ones are padded on the right, and nothing of the
-padding is kept. Where no logits are needed, a pass ends at the keys and values of the last layer.
+and kept. The reference answer is read behind the prompt, piece by piece: each row takes from one pass all tokens in
+which it agrees with the reference answer. Rows of several prompts share passes; shorter ones are padded on the right,
+and nothing of the padding is kept. Where no logits are needed, a pass ends at the keys and values of the last layer.
 """
 
 from __future__ import annotations

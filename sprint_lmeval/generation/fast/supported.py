@@ -98,7 +98,7 @@ def _of_comparison(model: PreTrainedModel, layout: HeadLayout) -> str | None:
         found = probe_of(model, layout).comparisons
         if way not in found:
             found[way] = _judged(_largest_difference(model, layout), model.dtype)
-    except Exception as error:  # foreign modelling code: whatever it raises, `generate` remains
+    except Exception as error:  # third-party modelling code: whatever it raises, `generate` remains
         return f"its cache takes no rows of different lengths ({type(error).__name__}: {str(error)[:120]})"
     return found[way]
 

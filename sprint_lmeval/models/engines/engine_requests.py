@@ -14,8 +14,8 @@ from huggingface_hub.errors import LocalEntryNotFoundError
 from transformers import GenerationConfig, PretrainedConfig, PreTrainedTokenizerBase
 
 from sprint_lmeval.errors import InputError, cause
-from sprint_lmeval.generation.decode import Response, Row, Settings, end_token_ids
-from sprint_lmeval.generation.rows import encode, response_of
+from sprint_lmeval.generation.decode import end_token_ids
+from sprint_lmeval.generation.rows import Response, Row, Settings, encode, response_of
 from sprint_lmeval.models.generation_settings import altered_decoding
 
 OF_GENERATE = {"repetition_penalty": "repetition_penalty", "min_new_tokens": "min_tokens"}  # theirs: vLLM's

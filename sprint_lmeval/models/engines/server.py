@@ -21,7 +21,7 @@ from sprint_lmeval.candidates import BASE, Candidate
 from sprint_lmeval.checkpoints.fingerprint import model_fingerprint
 from sprint_lmeval.checkpoints.pretrained import fetch_config, resolve_pretrained
 from sprint_lmeval.errors import InputError, show_one_sentence
-from sprint_lmeval.generation.decode import Response, Row, Settings
+from sprint_lmeval.generation.rows import Response, Row, Settings
 from sprint_lmeval.models.checks import refuse_unknown
 from sprint_lmeval.models.engines.base import UNTOLD, EngineModel
 from sprint_lmeval.models.engines.client import Server, normalised_url

@@ -19,7 +19,7 @@ from sprint_lmeval.adapters.maker import NOT_QUANTISED, AdapterMaker
 from sprint_lmeval.candidates import BASE, Candidate
 from sprint_lmeval.checkpoints.pretrained import resolve_pretrained
 from sprint_lmeval.errors import InputError, cause, show_one_sentence
-from sprint_lmeval.generation.decode import Response, Row, Settings
+from sprint_lmeval.generation.rows import Response, Row, Settings
 from sprint_lmeval.models.engines.base import UNTOLD, EngineModel
 from sprint_lmeval.models.engines.engine_requests import FINISHED, Checkpoint, EngineRows, Request
 from sprint_lmeval.models.engines.vllm_arguments import (

@@ -34,7 +34,7 @@ def core_data(
         "best": best_strategies(rows, lambda row: _task_label(row, rows)),
         "leaderboard": leaderboard_data(rows),
         "tasks": [{"name": task.name, "questions": task.questions} for task in tasks],
-        "runs": [run for place, task in enumerate(tasks) for run in task.runs(place)],
+        "runs": [run for index, task in enumerate(tasks) for run in task.runs(index)],
         "matrices": [data for matrix in matrices if (data := heads_data(matrix))],
     }
 
@@ -74,10 +74,10 @@ class _Task:
         for question in (question for row in rows for question in row["run"].questions):
             if question.hash not in known or not known[question.hash].text:  # some files are published without texts
                 known[question.hash] = question
-        self._places = {key: place for place, key in enumerate(known)}
+        self._indices = {key: index for index, key in enumerate(known)}
         self.questions = [_question_data(question, mathematics, texts) for question in known.values()]
 
-    def runs(self, place: int) -> list[dict]:
+    def runs(self, index: int) -> list[dict]:
         models = list(dict.fromkeys(row["model"] for row in self.rows))
         n = max(row["n"] for row in self.rows)
         return [
@@ -85,7 +85,7 @@ class _Task:
                 "label": row["strategy"] if len(models) == 1 else f"{row['model']}: {row['strategy']}",
                 "look": row["look"],
                 "model": models.index(row["model"]),
-                "task": place,
+                "task": index,
                 **curve_data(row["run"], n),
                 **self._outcomes(row["run"]),
             }
@@ -97,7 +97,7 @@ class _Task:
         if run.samples is None:
             return {"questions": None, "verdicts": None}
         return {
-            "questions": [self._places[question.hash] for question in run.questions],
+            "questions": [self._indices[question.hash] for question in run.questions],
             "verdicts": ["".join(letters) for letters in LETTERS[run.verdicts]],
         }
 

@@ -96,21 +96,21 @@ class Mathematics:
 
 def _spans(text: str) -> Iterator[tuple[int, int, str]]:
     """Yield start, end and opening sign of each expression, in time linear in the text's length."""
-    place, unclosed = 0, set()
-    while match := OPENING.search(text, place):
+    start, unclosed = 0, set()
+    while match := OPENING.search(text, start):
         opened = match["opened"]
         if opened is None:
-            place = match.end()
-            yield match.start(), place, "$"
+            start = match.end()
+            yield match.start(), start, "$"
             continue
         closing = CLOSING.get(opened) or opened.replace("begin", "end")
         found = -1 if closing in unclosed else text.find(closing, match.end() + 1)
         if found < 0:  # nor behind any later opening sign: it is not looked for again
             unclosed.add(closing)
-            place = match.start() + 1
+            start = match.start() + 1
         else:
-            place = found + len(closing)
-            yield match.start(), place, opened
+            start = found + len(closing)
+            yield match.start(), start, opened
 
 
 def plain_text(pieces: list[Piece]) -> str:
@@ -130,7 +130,7 @@ def _tree_of(source: str, display: bool) -> Tree | None:
 
     try:
         return _tree(convert_to_element(source, display="block" if display else "inline"))
-    except Exception:  # a parser of foreign text: whatever stops it, the source is shown instead
+    except Exception:  # a parser of untrusted text: whatever stops it, the source is shown instead
         return None
 
 

@@ -69,7 +69,7 @@ def write_page(
     left_out = [] if texts else ["Problems, answers and responses were left out (--no-texts)."]
     notes = [*left_out, *_about_mathematics(mathematics), *(shorten(note, limits.NOTE) for note in notes)]
     core |= {"questions_in_block": QUESTIONS_IN_BLOCK, "texts": texts, "notes": notes}
-    libraries = {f"library-{name}": _packed_file(*place) for name, place in LIBRARIES.items()}
+    libraries = {f"library-{name}": _packed_file(*where) for name, where in LIBRARIES.items()}
     parts = {"core": pack(core), **libraries, **inside}
     write_whole(path, _assembled(parts, _nonce(parts, beside) if beside else ""))
 
@@ -78,8 +78,8 @@ def _place_blocks(blocks: Sequence[Iterable[str]], folder: Path, room: int) -> t
     """Return the blocks that have room in the page, and the digests of the others, which are written beside it."""
     inside, beside = {}, []
     for number, of_run in enumerate(blocks):
-        for place, packed in enumerate(of_run):
-            name = f"block-{number}-{place}"
+        for index, packed in enumerate(of_run):
+            name = f"block-{number}-{index}"
             room -= len(packed)
             if room >= 0:
                 inside[name] = packed

@@ -6,9 +6,10 @@ import pytest
 import torch
 
 from sprint_lmeval.candidates import BASE, Candidate
-from sprint_lmeval.generation.decode import Row, Settings, generate
+from sprint_lmeval.generation.decode import generate
 from sprint_lmeval.generation.fast import device_limits, scheduler
 from sprint_lmeval.generation.fast.kv_cache import RowCache
+from sprint_lmeval.generation.rows import Row, Settings
 from sprint_lmeval.passn.fewshot import tiny_examples
 from tests.shared.decoding_examples import HEADS, fast, prompts
 from tests.shared.decoding_examples import plain as plain

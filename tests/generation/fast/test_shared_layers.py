@@ -6,10 +6,10 @@ import torch
 from benchmarks.tiny_architectures import TINY, tiny_model
 from sprint_lmeval.candidates import BASE, Candidate
 from sprint_lmeval.generation import decode as generation
-from sprint_lmeval.generation.decode import Row
 from sprint_lmeval.generation.fast import probe, shared_layers
 from sprint_lmeval.generation.fast.forward import Passes
 from sprint_lmeval.generation.fast.shared_layers import LayerInput, padded
+from sprint_lmeval.generation.rows import Row
 from sprint_lmeval.pruning.hooks import head_layout, prune_heads
 from tests.shared.decoding_examples import HEADS, fast, prompts
 from tests.shared.decoding_examples import plain as plain

@@ -5,10 +5,10 @@ import torch
 
 from benchmarks.tiny_architectures import tiny_model
 from sprint_lmeval.candidates import BASE
-from sprint_lmeval.generation.decode import Settings
 from sprint_lmeval.generation.fast import forward, supported
 from sprint_lmeval.generation.fast.forward import Passes
 from sprint_lmeval.generation.fast.supported import repetition_penalty, stretched, why_not_fast
+from sprint_lmeval.generation.rows import Settings
 from sprint_lmeval.pruning.hooks import head_layout
 
 

@@ -4,7 +4,7 @@ import pytest
 from lm_eval.utils import simple_parse_args_string
 
 from sprint_lmeval.runs.facts import facts_of_run, model_label, run_facts
-from sprint_lmeval.runs.model_arguments import model_arguments
+from sprint_lmeval.runs.parse_model_args import model_arguments
 from tests.shared.gate_examples import TASK, results, row
 
 TEXTS = (
