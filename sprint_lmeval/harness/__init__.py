@@ -1,8 +1,8 @@
-"""How our models and tasks run inside the harness: `run`, `dry_run`, `sweep`, and every patch of a host.
+"""How our models and tasks run inside the harness: `run`, `dry_run`, `sweep`, and the list of monkey patches.
 
-A patch takes the place of something that lm_eval, transformers, vLLM or Python owns. What the harness calls at its own
-top level is replaced here, in patches.py. What a package below this one needs stays in that package, which may not
-import this one. All of them, each with its reason and with the change upstream that would end it:
+A patch replaces something that lm_eval, transformers, vLLM or Python owns. Functions that the harness calls at its own
+top level are replaced here, in command_line.py. A package that this one imports may not import this one, so it holds
+its own patches. All of them, each with its reason and with the change upstream that would end it:
 
 autoload, which every Python process imports:
     lm_eval.models, lm_eval.tasks._index: a loader that adds our models and tasks after the module's own code.
@@ -16,12 +16,11 @@ errors, which every package imports, and only where a command line owns the proc
     a filter on the logger lm_eval.loggers.evaluation_tracker: results that were not written are an error.
         Ends when the harness's tracker raises.
 
-harness.command_line, on an object of its own:
-    run.error, command_line._parser.error: what the harness's parser complains of becomes one sentence.
+harness.command_line:
+    run.error, command_line._parser.error, on an object of its own: what the harness's parser complains of becomes one
+        sentence.
         Ends when the harness's parser says one by itself.
-
-harness.patches, within a block:
-    lm_eval.evaluator.evaluate: N is set on the loaded tasks, a dry run or a sweep steps in.
+    lm_eval.evaluator.evaluate, within a block: N is set on the loaded tasks, a dry run or a sweep steps in.
         Ends with an option `--repeats` and a call between loading and evaluating.
 
 models.hf_lazy:

@@ -1,4 +1,7 @@
-"""The harness's own command line for our commands: options in, its parsed arguments out, mistakes in one sentence."""
+"""The harness's own command line for our commands: options in, its parsed arguments out, mistakes in one sentence.
+
+`evaluate_replaced_by` lets `run` and `sweep` step in where the harness evaluates.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import argparse
 import difflib
 import re
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -73,6 +76,19 @@ def harness_sentence(everything: bool = True) -> Iterator[None]:
             raise
         first = str(error).strip().partition("\n")[0]
         raise InputError(_with_hint(first) or cause(error)) from None
+
+
+@contextmanager
+def evaluate_replaced_by(replacement: Callable[[Callable], Callable]) -> Iterator[None]:
+    """Within the block, the harness's `evaluate` is what `replacement` makes of it."""
+    from lm_eval import evaluator
+
+    real = evaluator.evaluate
+    evaluator.evaluate = replacement(real)
+    try:
+        yield
+    finally:
+        evaluator.evaluate = real
 
 
 def _of_configuration(error: BaseException) -> bool:

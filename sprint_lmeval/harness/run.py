@@ -11,8 +11,7 @@ from collections.abc import Callable
 
 from sprint_lmeval import autoload
 from sprint_lmeval.errors import InputError
-from sprint_lmeval.harness.command_line import harness_sentence, parsed
-from sprint_lmeval.harness.patches import evaluate_replaced_by
+from sprint_lmeval.harness.command_line import evaluate_replaced_by, harness_sentence, parsed
 
 logger = logging.getLogger(f"lm_eval.{__name__}")
 EVERY_TASK = ""  # in N by task: all that take N

@@ -17,9 +17,8 @@ from pathlib import Path
 from sprint_lmeval import __version__, autoload
 from sprint_lmeval.candidates import BASE, Candidate
 from sprint_lmeval.errors import InputError, show_one_sentence
-from sprint_lmeval.harness.command_line import harness_sentence
+from sprint_lmeval.harness.command_line import evaluate_replaced_by, harness_sentence
 from sprint_lmeval.harness.one_at_a_time import alone_with
-from sprint_lmeval.harness.patches import evaluate_replaced_by
 from sprint_lmeval.harness.run import EVERY_TASK, set_repeats
 from sprint_lmeval.harness.sweep_options import check_names, harness_config
 from sprint_lmeval.outcomes.from_samples import fields_of_rows

@@ -1,4 +1,4 @@
-"""The docstring of sprint_lmeval.harness names every place where something of a host is replaced."""
+"""The docstring of sprint_lmeval.harness names every monkey patch of lm_eval, transformers, vLLM and Python."""
 
 import ast
 import re
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import sprint_lmeval.harness
-from sprint_lmeval.harness.patches import evaluate_replaced_by
+from sprint_lmeval.harness.command_line import evaluate_replaced_by
 from tests.shared.environments import REPOSITORY
 
 PACKAGE = REPOSITORY / "sprint_lmeval"
@@ -30,8 +30,8 @@ def replaced(path: Path) -> set[str]:
     imported = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import | ast.ImportFrom):
-            foreign = not (getattr(node, "module", None) or "").startswith("sprint_lmeval")
-            imported |= {(alias.asname or alias.name).partition(".")[0] for alias in node.names if foreign}
+            others = not (getattr(node, "module", None) or "").startswith("sprint_lmeval")
+            imported |= {(alias.asname or alias.name).partition(".")[0] for alias in node.names if others}
     functions = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
     found = set()
     for node in ast.walk(tree):
