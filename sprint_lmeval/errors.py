@@ -42,14 +42,14 @@ def when_interrupted(kept: Callable[[], str]) -> Iterator[None]:
 
 
 def cause(error: BaseException, length: int = 200) -> str:
-    """Return what foreign code said, on one line and cut to a length; the error's kind where it said nothing."""
+    """Return what third-party code said, on one line and cut to a length; the error's kind where it said nothing."""
     return " ".join(str(error).split())[:length] or type(error).__name__
 
 
 def ending(error: BaseException) -> tuple[str, int] | None:
     """Return the sentence and the exit status with which an error ends a command, None for any other error.
 
-    After a signal every error is an interruption: foreign code may have made something else of it.
+    After a signal every error is an interruption: third-party code may have made something else of it.
     """
     if isinstance(error, InputError) and _received.signal is None:
         return f"error: {error}", 2

@@ -1,6 +1,6 @@
 """Candidate -> LoRA adapter folder: the pruned head as weights that any engine for adapters serves.
 
-In: a model's safetensors files and candidates. Out: folders as PEFT writes them, one a candidate. Silencing heads takes
+In: a model's safetensors files and candidates. Out: folders as PEFT writes them, one a candidate. Pruning heads takes
 their columns out of the output projection: W x becomes W x - W[:, columns] x[columns]. That is a LoRA of rank
 head_dim on this projection, with A the identity's rows of these columns and B = -W[:, columns]; several heads stand
 one below the other, and a rank that an engine does not take is filled up with zeros. Merged, the columns become exactly
@@ -210,7 +210,7 @@ class Weights:
 
 
 def smallest_rank(layout: HeadLayout, candidates: Iterable[Candidate]) -> int:
-    """Return the largest width that a candidate silences in one layer; 0 for nothing but `base`."""
+    """Return the largest width that a candidate prunes in one layer; 0 for nothing but `base`."""
     ranks = [0]
     for candidate in candidates:
         for number in {layer for layer, _ in candidate.heads}:

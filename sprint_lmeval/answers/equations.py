@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
 
-from sprint_lmeval.answers.digits import join_marked_groups, repeating_as_fraction
+from sprint_lmeval.answers.math_notation import join_marked_groups, repeating_as_fraction
 
 MAX_SIDE = 60  # tokens of one side; a longer one is no equation
 MAX_DIGITS = 30  # of one number
@@ -160,12 +160,12 @@ def _operand_before(tokens: list[Token], index: int, first: int) -> int | None:
     if index <= first or tokens[index - 1].kind != ")":
         return None
     depth = 0
-    for place in range(index - 1, first - 1, -1):
-        depth += {")": 1, "(": -1}.get(tokens[place].kind, 0)
-        if tokens[place].kind in "?|=":
+    for position in range(index - 1, first - 1, -1):
+        depth += {")": 1, "(": -1}.get(tokens[position].kind, 0)
+        if tokens[position].kind in "?|=":
             return None
         if depth == 0:
-            return place
+            return position
     return None
 
 
@@ -213,12 +213,12 @@ def _operand_after(tokens: list[Token], index: int, last: int) -> int | None:
     if index >= last or tokens[index].kind != "(":
         return None
     depth = 0
-    for place in range(index, last):
-        depth += {"(": 1, ")": -1}.get(tokens[place].kind, 0)
-        if tokens[place].kind in "?|=":
+    for position in range(index, last):
+        depth += {"(": 1, ")": -1}.get(tokens[position].kind, 0)
+        if tokens[position].kind in "?|=":
             return None
         if depth == 0:
-            return place + 1
+            return position + 1
     return None
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from sprint_lmeval.answers.characters import CHARACTERS
-from sprint_lmeval.answers.digits import join_marked_groups, repeating_as_fraction, without_ordinals
+from sprint_lmeval.answers.math_notation import join_marked_groups, repeating_as_fraction, without_ordinals
 
 MAX_DIGITS = 60  # a longer number is not read: it is compared as text only
 
@@ -41,7 +41,7 @@ _EXPONENT_OF_UNIT = re.compile(r"(?<=[A-Za-z}²³]) ?\^ ?\{?[23]\}?|\^ ?\{? ?\\c
 
 @dataclass(frozen=True)
 class Found:
-    """A number in a text: its place and its exact value, None where it is too long to be read."""
+    """A number in a text: its position and its exact value, None where it is too long to be read."""
 
     start: int
     end: int

@@ -1,8 +1,8 @@
-r"""What two MATH answers need no algebra for: text, words, number bases, ratios, plain numbers.
+r"""Compares two MATH answers without algebra: as text, words, number bases, ratios, plain numbers.
 
 In: two answers as text (the gold one first). Out: same, not same, or undecided (then algebra decides, in a worker).
 docs/answers.md says what counts as equal. `clean` brings an answer into one notation, step by step: signs and commands
-(characters.py), prose (words.py), numerals (digits.py), spaces, names (relations.py), units (units.py).
+(characters.py), prose (words.py), numerals (math_notation.py), spaces, names (relations.py), units (units.py).
 """
 
 import re
@@ -11,7 +11,7 @@ from fractions import Fraction
 from functools import lru_cache
 
 from sprint_lmeval.answers.characters import TEXT, one_spelling
-from sprint_lmeval.answers.digits import beside_each_other, plain_digits
+from sprint_lmeval.answers.math_notation import beside_each_other, plain_digits
 from sprint_lmeval.answers.numerals import exact_number
 from sprint_lmeval.answers.relations import without_names
 from sprint_lmeval.answers.units import Unit, without_restatement, without_unit
@@ -68,7 +68,7 @@ def _ungrouped(text: str) -> str:
 
 
 def same_without_algebra(gold: str, answer: str) -> bool | None:
-    """Whether the answer is the gold one, where text and plain numbers can tell; None where algebra must decide."""
+    """Whether the answer is the gold one, where text and plain numbers decide it; None where algebra must."""
     if len(answer) > MAX_PARSED or len(gold) > MAX_PARSED:
         return gold == answer
     left, right = clean(gold), clean(answer)

@@ -1,4 +1,4 @@
-r"""Points, solutions and solution sets without their names, as the values or intervals that they stand for.
+r"""Replaces a named point, solution or solution set by its values or intervals.
 
 In: an answer in one spelling, without needless spaces. Out: the same, where `(x,y)=(3,-4)` is `(3,-4)`, `y=-4,x=3` is
 `x=3,y=-4`, `x<-5\text{or}x>5` and `\{x\mid x<-5\text{or}x>5\}` are `x\in(-\infty,-5)\cup(5,\infty)`. What is not

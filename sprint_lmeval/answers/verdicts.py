@@ -204,7 +204,7 @@ def _same_number(gold: str, answer: str) -> bool:
 def _groups(row: tuple[list[str | None], list[Verdict], str, Memory | None]) -> list[int | None]:
     """Group numbers in order of appearance."""
     answers, verdicts, kind, memory = row
-    leaders: list[str] = []  # the first answer of each group of incorrect answers
+    representatives: list[str] = []  # the first answer of each group of incorrect answers
     named: dict[str, str] = {}  # answer -> name of its group
     for answer, verdict in zip(answers, verdicts, strict=True):
         if answer is None or answer in named:
@@ -212,34 +212,34 @@ def _groups(row: tuple[list[str | None], list[Verdict], str, Memory | None]) -> 
         if verdict is Verdict.correct:
             named[answer] = "correct"
         elif verdict is Verdict.incorrect:
-            named[answer] = "like " + _leader(answer, leaders, kind, memory)
+            named[answer] = "like " + _representative(answer, representatives, kind, memory)
         else:
             named[answer] = "alone " + answer
     numbers = {name: number for number, name in enumerate(dict.fromkeys(named.values()))}
     return [None if answer is None else numbers[named[answer]] for answer in answers]
 
 
-def _leader(answer: str, leaders: list[str], kind: str, memory: Memory | None) -> str:
+def _representative(answer: str, representatives: list[str], kind: str, memory: Memory | None) -> str:
     """The first answer of the group to which this one belongs; itself, as the first of a new group, else."""
     undecided = []
-    for leader in leaders:
-        same = _same_number(leader, answer) or leader == answer if kind == "number" else _same_plainly(leader, answer)
+    for first in representatives:
+        same = _same_number(first, answer) or first == answer if kind == "number" else _same_plainly(first, answer)
         if same:
-            return leader
+            return first
         if same is None:
-            undecided.append(leader)
+            undecided.append(first)
     reply = _first_alike(answer, undecided, memory) if undecided else {"index": None}
     if reply.get("index") is not None:
         return undecided[reply["index"]]
     if "index" in reply:  # an answer whose comparison failed is compared with no other one
-        leaders.append(answer)
+        representatives.append(answer)
     return answer
 
 
 def _first_alike(answer: str, others: list[str], memory: Memory | None) -> dict:
     """{"index": which of the others is the first that this answer equals, or None}, without it where that failed."""
     known = memory.alike(answer, others) if memory else {}
-    start = next((place for place, other in enumerate(others) if known.get(other) is not False), len(others))
+    start = next((i for i, other in enumerate(others) if known.get(other) is not False), len(others))
     if start == len(others) or known.get(others[start]):
         return {"index": start if start < len(others) else None}
     reply = pool().run({"answer": answer, "others": others[start:]})
@@ -247,7 +247,7 @@ def _first_alike(answer: str, others: list[str], memory: Memory | None) -> dict:
         return {}
     index = None if reply["index"] is None else start + reply["index"]
     if memory:
-        memory.keep_alike(answer, {other: place == index for place, other in enumerate(others[: _after(index)])})
+        memory.keep_alike(answer, {other: i == index for i, other in enumerate(others[: _after(index)])})
     return {"index": index}
 
 

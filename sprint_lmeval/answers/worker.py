@@ -70,7 +70,7 @@ def _serve(symbolic, job: dict) -> dict:
     signal.setitimer(signal.ITIMER_PROF, job.get("limit_s", CPU_LIMIT_S))
     try:
         reply = _answer(symbolic, job)
-    except BaseException as error:  # foreign code on foreign text: the failure becomes a verdict that is counted
+    except BaseException as error:  # third-party code on untrusted text: the failure becomes a verdict that is counted
         reply = {"raised": type(error).__name__}
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0)

@@ -23,7 +23,7 @@ def add(commands):
     parser.add_argument("--no-texts", action="store_true", help="a page without problems, answers and responses")
     strictness = parser.add_mutually_exclusive_group()
     strictness.add_argument("--strict", action="store_true", help="refuse runs that cannot be compared")
-    # never read: the default under its old name
+    # accepted, never read: the old name of the default
     strictness.add_argument("--separate", action="store_true", help="tables of their own for them (the default)")
     return parser
 

@@ -1,8 +1,8 @@
 """What our harness models share, whatever decodes: requests -> strategy -> candidates -> rows -> store -> texts.
 
-A class to stand in front of a harness model (`class Ours(BestOfN, HarnessModel)`): the harness model gives tokenizer,
-`max_length`, `max_gen_toks` and the like, and the class itself `_generate`, which decodes rows, and `load_weights`,
-which is called before the first of them.
+`BestOfN` is the first base class of each of our models (`class Ours(BestOfN, HarnessModel)`). The harness's model
+provides the tokenizer, `max_length`, `max_gen_toks` and the like. Our model defines `_generate`, which decodes rows,
+and `load_weights`, which is called before the first row is decoded.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class BestOfN(Branching):
         raise NotImplementedError
 
     def _in_flight(self) -> tuple[float, float]:
-        """Return how many tokens of prompts were read and how many were written so far; zeros where nothing tells."""
+        """Return how many tokens of prompts were read and how many were written so far; zeros where that is unknown."""
         return 0, 0
 
     # ---- the harness's calls ----
@@ -177,7 +177,7 @@ class BestOfN(Branching):
     def _fresh(self, group: RequestGroup, rows: list[Row], requests: list) -> Iterator[tuple[Row, Response]]:
         """Decode rows; where there is a store, each is kept once it is finished."""
 
-        def told(rows: list[Row]) -> str:
+        def described(rows: list[Row]) -> str:
             row = max(rows, key=lambda row: len(row.prompt))
             asked = group.asked[row if row in group.asked else Row(row.prompt, row.candidate)]
             question = " ".join(question_of(requests[asked[0][0]]).split())[:80]
@@ -186,7 +186,7 @@ class BestOfN(Branching):
 
         if not rows:  # no batch size is looked for, and no weights are loaded for it
             return
-        fresh = narrowed(lambda rows: self._generate(rows, group.settings), rows, told)
+        fresh = narrowed(lambda rows: self._generate(rows, group.settings), rows, described)
         yield from self.stored.keeping(fresh, rows, group.settings) if self.stored else fresh
 
     def _put(self, group: RequestGroup, asked: list[tuple[int, Attempt]], row: Row, response: Response) -> None:

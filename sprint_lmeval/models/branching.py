@@ -100,7 +100,7 @@ class Branching:
                 answer.branches.extend(ranked[: TRIED * answer.missing])
 
     def _samples_for(self, answer: GreedyAnswer) -> list[Row]:
-        """Return rows of samples in the place of branches that there are not; InputError where there shall be none."""
+        """Return rows of samples that replace missing branches; InputError where samples are not allowed."""
         n, there = len(answer.found) + answer.missing + 1, len(answer.found) + 1
         if answer.missing and not self.strategy.draws:
             raise InputError(

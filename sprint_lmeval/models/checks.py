@@ -1,4 +1,4 @@
-"""What of a user's arguments, a model and a strategy is refused, where possible before weights are loaded."""
+"""Refuses arguments, models and strategies that cannot work, where possible before weights are loaded."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ OF_TRANSFORMERS = frozenset(
 
 
 def check_hf_arguments(given: dict) -> None:
-    """Refuse arguments that the harness's `hf` model hands on to transformers, which takes some in silence.
+    """Refuse arguments that the harness's `hf` model passes on to transformers, which takes some in silence.
 
     Raises:
         InputError: an argument that nobody reads, or a value that does not fit.

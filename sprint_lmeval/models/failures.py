@@ -16,7 +16,7 @@ Decoded = Iterator[tuple[Row, Response]]
 
 
 def narrowed(
-    generate: Callable[[list[Row]], Decoded], rows: Sequence[Row], told: Callable[[list[Row]], str]
+    generate: Callable[[list[Row]], Decoded], rows: Sequence[Row], described: Callable[[list[Row]], str]
 ) -> Decoded:
     """Yield what `generate(rows)` yields; where it raises, go on with halves until one row is left that raises.
 
@@ -26,7 +26,7 @@ def narrowed(
     Args:
         generate: decodes distinct rows.
         rows: distinct rows.
-        told: unfinished rows -> which question and candidate they are, what is kept and how to go on.
+        described: unfinished rows -> which question and candidate they are, what is kept and how to go on.
 
     Raises:
         InputError: as `generate` does, and where the device is the cause.
@@ -42,14 +42,14 @@ def narrowed(
         raise
     except Exception as error:  # whatever a model, a tokenizer or a driver raises
         if said := of_the_device(error):
-            raise InputError(f"{said}; it happened at {told(list(left))}") from error
+            raise InputError(f"{said}; it happened at {described(list(left))}") from error
         if len(left) <= 1:
-            error.add_note(f"It happened at {told(list(left))}.")
+            error.add_note(f"It happened at {described(list(left))}.")
             raise
         log.warning("decoding raised (%s): looking for the row among %d", cause(error), len(left))
     unfinished, middle = list(left), len(left) // 2
     for half in (unfinished[:middle], unfinished[middle:]):
-        yield from narrowed(generate, half, told)
+        yield from narrowed(generate, half, described)
 
 
 def of_the_device(error: Exception) -> str | None:

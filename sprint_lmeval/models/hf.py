@@ -179,7 +179,7 @@ class HFPrunedBestOfN(BestOfN, LazyWeights):
         self.load_weights()
         if not self.batch_sizes.get("generate"):
             by_itself = why_not_fast(self.model, self.layout, settings, self.max_length) is None
-            if by_itself or self.device.type == "cpu":  # where nothing tells of too little memory but the end
+            if by_itself or self.device.type == "cpu":  # where only the end of the process shows too little memory
                 rows = self._most_rows or (MOST_ROWS if by_itself else settings.batch_size)
             else:
                 rows = self._detect_batch_size()

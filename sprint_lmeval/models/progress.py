@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 EVERY_S = 0.5  # a bar is drawn anew
 LINES_EVERY_S = 30.0  # and where there is no terminal, written as a line
-TOLD_FROM = 0.1  # share of the answers to generate from which on the time left can be told
+LEFT_FROM = 0.1  # share of the answers to generate from which on the time left is shown
 
 
 class Progress(tqdm):
@@ -40,7 +40,7 @@ class Progress(tqdm):
             disable=hidden,
             desc="pruned responses",
             file=None if terminal else _Lines(),
-            bar_format=f"{{desc}}: {{percentage:3.0f}}%{shape} {{n_fmt}}/{{total_fmt}} answers [{{elapsed}}{{told}}]",
+            bar_format=f"{{desc}}: {{percentage:3.0f}}%{shape} {{n_fmt}}/{{total_fmt}} answers [{{elapsed}}{{speed}}]",
             miniters=sys.maxsize,  # an answer draws nothing
         )
         if not hidden:
@@ -64,11 +64,11 @@ class Progress(tqdm):
         shown = super().format_dict
         new, asked = self.n - self.initial, self.total - self.initial
         read, written = (now - before for now, before in zip(self._in_flight(), self._before, strict=True))
-        return {**shown, "told": told(new, asked, shown["elapsed"], max(self.tokens, written), read)}
+        return {**shown, "speed": speed(new, asked, shown["elapsed"], max(self.tokens, written), read)}
 
 
-def told(new: int, asked: int, seconds: float, tokens: float, read: float = 0) -> str:
-    """Return the rate (before the first new token, what is read), and the time left once it can be told.
+def speed(new: int, asked: int, seconds: float, tokens: float, read: float = 0) -> str:
+    """Return the rate (before the first new token, what is read), and the time left once it is known.
 
     Args:
         new: answers generated so far, of those `asked` to be generated.
@@ -79,7 +79,7 @@ def told(new: int, asked: int, seconds: float, tokens: float, read: float = 0) -
     said = f", {read:,.0f} tokens of prompts read" if read else ""
     if tokens and seconds:
         said = f", {tokens / seconds:,.0f} tokens/s"
-    if 0 < asked * TOLD_FROM <= new < asked:
+    if 0 < asked * LEFT_FROM <= new < asked:
         said += f", {tqdm.format_interval(seconds * (asked - new) / new)} left"
     return said
 

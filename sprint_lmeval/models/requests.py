@@ -43,7 +43,7 @@ def positions_of(requests: list) -> list[int]:
 
 
 def question_of(request) -> str:
-    """The raw question of a request's document, or its prompt where the document is of a foreign shape."""
+    """The raw question of a request's document, or its prompt where the document has another shape."""
     doc = request.doc if isinstance(request.doc, dict) else {}
     return next((doc[key] for key in ("question", "problem") if isinstance(doc.get(key), str)), request.args[0])
 

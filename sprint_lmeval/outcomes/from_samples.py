@@ -105,7 +105,7 @@ def _notation(name: str, where: str) -> str:
 
 
 def _once(kept: dict, where: str, exchangeable: bool) -> dict:
-    """Every candidate of the row once: `base` stands N times for one response, samples cannot be told apart."""
+    """Every candidate of the row once: `base` stands N times for one response, samples cannot be distinguished."""
     seen: dict[str, int] = {}
     for index, name in enumerate(kept["candidates"]):
         first = seen.setdefault(name, index)
@@ -119,7 +119,7 @@ def _once(kept: dict, where: str, exchangeable: bool) -> dict:
 
 
 def _distinct_rows(given: list[dict], path: object) -> list[dict]:
-    """Rows in order of document, every question once; problems that a data set holds twice are told."""
+    """Rows in order of document, every question once; problems that a data set holds twice are reported."""
     rows, ids, hashes = [], set(), set()
     for row in given:
         question = row["question"]

@@ -2,7 +2,7 @@
 
 One row a question: id, hash, text, subject, level, split, and the lists verdicts, truncated and new_tokens in the order
 of the candidates. The schema's metadata holds, as JSON, the format's number, candidates, facts, and a sha256 over all
-of it, so that a file that was edited by hand is told from one that a sweep wrote.
+of it: a file that was edited by hand does not pass for one that a sweep wrote.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ LISTS = {"verdicts": np.int8, "truncated": np.int8, "new_tokens": np.int32}
 REMEDY = "make it anew with `sprint-lmeval sweep` or `sprint-lmeval matrix`"
 
 
-class ForeignTable(InputError):
+class NotAMatrixError(InputError):
     """A parquet file that is no outcome matrix and never was one."""
 
 
@@ -178,7 +178,7 @@ def _read(path: Path) -> dict:
     limits = {"thrift_string_size_limit": MAX_FOOTER_BYTES, "thrift_container_size_limit": MAX_STRUCTS}
     with parquet.ParquetFile(path, pre_buffer=False, **limits) as file:
         if META not in (file.schema_arrow.metadata or {}):
-            raise ForeignTable(f"not an outcome matrix but another table; {REMEDY}")
+            raise NotAMatrixError(f"not an outcome matrix but another table; {REMEDY}")
     with parquet.ParquetFile(path, read_dictionary=list(TEXTS), pre_buffer=False, **limits) as file:
         meta = parse_json(file.schema_arrow.metadata[META])
         if meta["format"] != FORMAT:

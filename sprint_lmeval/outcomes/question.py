@@ -26,7 +26,7 @@ class Question:
     def check(self) -> None:
         """Raise InputError for what no file can hold, and for a hash that is not the text's own.
 
-        By the hash, questions seen in training are told from others: one that was made up would hide them.
+        By the hash, questions seen in training are recognised: a made-up hash would hide them.
         """
         for name in ("id", "hash", "text", "subject", "split"):
             if not _is_text(getattr(self, name)):

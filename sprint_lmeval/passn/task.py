@@ -22,7 +22,7 @@ class PassNTask(ConfigurableTask):
     def __init__(self, config: dict) -> None:
         show_one_sentence()
         config = {key: value for key, value in config.items() if key != "class"}
-        asked = config.get("metadata", {}).get("n")  # a model argument: the harness tells them to every task
+        asked = config.get("metadata", {}).get("n")  # a model argument: the harness passes them to every task
         name, n = ("repeats", config.get("repeats", 1)) if asked is None else ("n", asked)
         if isinstance(n, bool) or not isinstance(n, int) or n < 1:
             raise InputError(f"task {config.get('task')}: {name}={n} given, N must be a whole number above 0")
@@ -56,7 +56,7 @@ class PassNTask(ConfigurableTask):
         self._refuse_bad_golds([instance.doc for instance in self.instances])
 
     def _refuse_bad_golds(self, docs: list[dict]) -> None:
-        """A gold that cannot be judged would score every response wrong: told before anything is generated."""
+        """A gold that cannot be judged would score every response wrong: reported before anything is generated."""
         for doc, problem in zip(docs, check_golds([doc["answer"] for doc in docs], self.answer_kind), strict=True):
             if problem:
                 raise InputError(f"task {self.config.task}, document {doc['id']}: {problem}")
@@ -78,10 +78,10 @@ class PassNTask(ConfigurableTask):
         return QuestionRow(metrics, kept_lists(judgement, responses))
 
     def _exchangeable(self, responses: list[str]) -> bool:
-        """Whether the N are independent samples: our model says so; another one samples where it was told to."""
-        told = [getattr(r, "exchangeable", None) for r in responses]
-        if None not in told:
-            return all(told)
+        """Whether the N are independent samples: our model says so; another one samples where it was asked to."""
+        reported = [getattr(r, "exchangeable", None) for r in responses]
+        if None not in reported:
+            return all(reported)
         settings = self.config.generation_kwargs or {}
         return bool(settings.get("do_sample")) and float(settings.get("temperature") or 0) > 0
 

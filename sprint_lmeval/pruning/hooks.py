@@ -1,7 +1,7 @@
 """Run each row of a batch with its own heads pruned.
 
 In: a Hugging Face decoder-only model and one `Candidate` per row. Out: the same model, whose row i computes as if the
-heads of `candidates[i]` put out zero. Following SPRINT (arXiv 2506.03978), a head is silenced before the heads are
+heads of `candidates[i]` put out zero. Following SPRINT (arXiv 2506.03978), a head is pruned before the heads are
 concatenated: its slice of the input [rows, time, heads * head_dim] of the attention output projection is multiplied by
 zero. Hooks do that, so no weights are copied and no modelling code is replaced; `self_test.py` checks it on the model.
 """

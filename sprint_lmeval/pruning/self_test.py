@@ -142,7 +142,7 @@ def _failed(layout: HeadLayout, what: str) -> RuntimeError:
 
 @contextmanager
 def zeroed(layout: HeadLayout, candidate: Candidate, reference: str = "weights") -> Generator[None]:
-    """The heads of `candidate` silenced by hand for every row: the reference for `prune_heads`.
+    """The heads of `candidate` pruned by hand for every row: the reference for `prune_heads`.
 
     "weights" zeroes the output projections' columns (the rows of GPT-2's Conv1D), "inputs" their input.
     """

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sprint_lmeval.errors import InputError
 from sprint_lmeval.outcomes.matrix import OutcomeMatrix
-from sprint_lmeval.outcomes.parquet import ForeignTable
+from sprint_lmeval.outcomes.parquet import NotAMatrixError
 
 MOST = 100
 
@@ -34,7 +34,7 @@ def read_matrices(given: Sequence[Path], named: Sequence[Path]) -> tuple[list[Ou
             break
         try:
             matrices.append(OutcomeMatrix.load(file))
-        except ForeignTable:
+        except NotAMatrixError:
             others.append(str(file))
         except InputError as error:
             notes.append(f"{error}; left out." if str(file) in str(error) else f"{file}: {error}; left out.")

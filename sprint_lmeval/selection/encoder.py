@@ -105,7 +105,7 @@ class Encoder:
                     trust_remote_code=False,
                     model_kwargs={"use_safetensors": True},
                 ).eval()
-            except Exception as error:  # foreign files: transformers, tokenizers and torch raise what they like
+            except Exception as error:  # untrusted files: transformers, tokenizers and torch raise what they like
                 said = cause(error)
                 raise InputError(f"encoder {self.name} in {self.folder} cannot be read ({said}): {WAYS_OUT}") from None
         return self._model

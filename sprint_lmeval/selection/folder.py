@@ -1,8 +1,8 @@
 """A selector as a folder: model.safetensors, config.json and README.md (its card); no pickle, no code.
 
 A folder from outside is untrusted: kinds and sizes of files, keys of the configuration, names, shapes and values of
-tensors are checked before anything is made of them, and a checksum tells a folder that was edited. Written whole or not
-at all, and never over something that is not a selector.
+tensors are checked before anything is made of them, and a checksum shows whether a folder was edited. Written whole or
+not at all, and never over something that is not a selector.
 """
 
 from __future__ import annotations
@@ -276,9 +276,9 @@ def _check_tensors(tensors: Tensors, method: Method, config: dict) -> None:
     m, dim = len(config["candidates"]), (config["encoder"] or {"dim": 0})["dim"]
     expected = {**method.shapes(m, dim), HASHES: ("int64", ("questions",))}
     if set(tensors) != set(expected):
-        missing, foreign = sorted(set(expected) - set(tensors)), sorted(set(tensors) - set(expected))
+        missing, unknown = sorted(set(expected) - set(tensors)), sorted(set(tensors) - set(expected))
         what = (
-            f"lacks tensor {missing[0]!r}" if missing else f"has a tensor {foreign[0][:40]!r} that is not its method's"
+            f"lacks tensor {missing[0]!r}" if missing else f"has a tensor {unknown[0][:40]!r} that is not its method's"
         )
         raise InputError(f"{WEIGHTS} {what} ({method.name}): {REMEDY}")
     sizes: dict[str, int] = {}

@@ -34,7 +34,7 @@ def train_pool(
     exclude: Sequence[Path],
     overwrite: bool,
 ) -> str:
-    """Write the candidates of one kind, best first, and return what to tell the user.
+    """Write the candidates of one kind, best first, and return what the user reads.
 
     Args:
         candidates: to choose from, as of `training_matrix`.

@@ -129,7 +129,7 @@ class Selector(ModelHubMixin, library_name="sprint-lmeval"):
         given = Encoder.find(encoder) if isinstance(encoder, str) else encoder
         selector = cls(config, tensors, given)
         if given is not None and selector.method.encodes:
-            _ = selector.encoder  # refuses a foreign one at once
+            _ = selector.encoder  # refuses another encoder at once
         return selector
 
 

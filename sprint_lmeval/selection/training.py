@@ -60,7 +60,7 @@ def train_selector(
     exclude: Sequence[Path] = (),
     overwrite: bool = False,
 ) -> str:
-    """Train a method on the matrices, write its folder, and return what to tell the user.
+    """Train a method on the matrices, write its folder, and return what the user reads.
 
     Raises:
         InputError: on matrices, options or an output that do not fit; nothing is written then.

@@ -45,10 +45,10 @@ def training_matrix(paths: Sequence[Path], candidates: str, exclude: Sequence[Pa
 
 
 def _refuse_test(path: Path, matrix: OutcomeMatrix) -> None:
-    foreign = sorted({q.split for q in matrix.questions} - set(SPLITS))
-    if foreign:
+    unknown = sorted({q.split for q in matrix.questions} - set(SPLITS))
+    if unknown:
         raise InputError(
-            f"{path} has questions of the split {foreign[0]!r}, allowed for training are {', '.join(SPLITS)}: sweep "
+            f"{path} has questions of the split {unknown[0]!r}, allowed for training are {', '.join(SPLITS)}: sweep "
             "the training task, such as tiny_train_passn"
         )
 

@@ -91,7 +91,7 @@ class Branched(Strategy):
         return [[Attempt(self.candidate)] * n for _ in questions]
 
     def draw(self, prompt: str, index: int) -> Draw:
-        """Return how the sample is drawn that stands in the place of branch `index` of a prompt."""
+        """Return how the sample is drawn that replaces branch `index` of a prompt."""
         return Sampled(self.seed).draw(prompt, index)
 
     def possible(self) -> list[Candidate]:

@@ -26,7 +26,7 @@ class Draw(NamedTuple):
 
 
 class Sampled(Unpruned):
-    """N multinomial samples of the unpruned model, each with a seed of its own; independent unless told otherwise.
+    """N multinomial samples of the unpruned model, each with its own seed; independent without `first` and `codes`.
 
     Args:
         seed: of all draws.

@@ -233,7 +233,7 @@ def test_workers_that_never_start_end_the_judging_with_a_way_out(monkeypatch) ->
             InputError, match=r"ends while it starts \(exit status -9\); responses in a store .* goes on"
         ):
             check_answer(boxed(r"\sqrt{8}"), r"2\sqrt{2}")
-        with pytest.raises(InputError, match="exit status -9"):  # not told as what is wrong with a gold answer
+        with pytest.raises(InputError, match="exit status -9"):  # not reported as what is wrong with a gold answer
             check_golds([r"2\sqrt{2}"])
     assert check_answer(boxed(r"\sqrt{8}"), r"2\sqrt{2}") is Verdict.correct
 

@@ -30,10 +30,10 @@ def check(tmp_path, capsys, current, *options, baseline=GOOD, changed=None, **of
 def command(tmp_path, capsys, before, now, *options):
     report = tmp_path / "gate.json"
     status = main(["gate", "--baseline", str(before), "--current", str(now), "--json", str(report), *options])
-    told = capsys.readouterr()
+    shown = capsys.readouterr()
     found = json.loads(report.read_text())
     assert found["exit_status"] == status and found["outcome"] == ["passed", "regressed", "not_comparable"][status]
-    return status, told.out, told.err, found
+    return status, shown.out, shown.err, found
 
 
 def metrics_of(found) -> dict:
@@ -503,8 +503,8 @@ def test_names_that_an_encoding_does_not_have(tmp_path, capfdbinary):
     asked = ["gate", "--baseline", folder, "--current", folder, "--json", str(tmp_path / "gate.json")]
     code = f"import sys; from sprint_lmeval.cli import main; sys.exit(main({asked!r}))"
     ended = subprocess.run([sys.executable, "-c", code], env={**os.environ, "PYTHONIOENCODING": "ascii"})
-    told = capfdbinary.readouterr()
-    assert ended.returncode == 0 and b"Traceback" not in told.err and b"\\u6a21\\u578b" in told.out
+    shown = capfdbinary.readouterr()
+    assert ended.returncode == 0 and b"Traceback" not in shown.err and b"\\u6a21\\u578b" in shown.out
     found = json.loads((tmp_path / "gate.json").read_text())["comparisons"][0]["current"]
     assert "run\udcff" in found["path"] and found["model"] == "\u6a21\u578b"
 
@@ -513,8 +513,8 @@ def test_a_broken_installation_is_no_regression(tmp_path, monkeypatch, capsys):
     run = str(write_run(tmp_path / "run", GOOD))
     monkeypatch.setitem(sys.modules, "sprint_lmeval.gate.compare", None)  # importing it is an ImportError
     assert main(["gate", "--baseline", run, "--current", run]) == 2
-    told = capsys.readouterr().err
-    assert "the gate could not be run (ModuleNotFoundError(" in told and "is the installation whole?" in told
+    shown = capsys.readouterr().err
+    assert "the gate could not be run (ModuleNotFoundError(" in shown and "is the installation whole?" in shown
 
 
 def test_escapes():

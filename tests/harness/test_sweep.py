@@ -145,9 +145,9 @@ def test_an_interrupted_sweep_says_what_is_kept(environment, tmp_path):
         process.send_signal(number)
         said, errors = process.communicate(timeout=60)
         sentence = r"interrupted: (\d+) of 102 answers are kept in m\.answers\.sqlite; the same command goes on"
-        told = re.fullmatch(sentence, errors.splitlines()[-1])
-        assert told and (process.returncode, said) == (status, ""), errors[-2000:]
-        assert int(told[1]) in (stored(tmp_path), stored(tmp_path) - 1)  # one may be kept just as the signal comes
+        matched = re.fullmatch(sentence, errors.splitlines()[-1])
+        assert matched and (process.returncode, said) == (status, ""), errors[-2000:]
+        assert int(matched[1]) in (stored(tmp_path), stored(tmp_path) - 1)  # one may be kept just as the signal comes
         assert "Traceback" not in errors and [p.name for p in tmp_path.iterdir()] == ["m.answers.sqlite"]
 
 

@@ -257,7 +257,7 @@ def test_use_cache_is_refused(fixed):
 
 @pytest.fixture
 def no_weights(monkeypatch):
-    """Fail when weights are loaded: these mistakes must be told before."""
+    """Fail when weights are loaded: these mistakes must be reported before."""
 
     def loaded(*arguments, **options):
         raise AssertionError("weights were loaded")

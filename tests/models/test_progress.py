@@ -6,7 +6,7 @@ import time
 import pytest
 
 from sprint_lmeval.models import progress
-from sprint_lmeval.models.progress import Progress, told
+from sprint_lmeval.models.progress import Progress, speed
 
 
 @pytest.mark.parametrize(
@@ -22,8 +22,8 @@ from sprint_lmeval.models.progress import Progress, told
         (0, 0, 1.0, 0, ""),
     ],
 )
-def test_time_left_is_told_from_a_tenth_on(new, asked, seconds, tokens, said):
-    assert told(new, asked, seconds, tokens) == said
+def test_time_left_is_shown_from_a_tenth_on(new, asked, seconds, tokens, said):
+    assert speed(new, asked, seconds, tokens) == said
 
 
 @pytest.mark.parametrize(
@@ -31,7 +31,7 @@ def test_time_left_is_told_from_a_tenth_on(new, asked, seconds, tokens, said):
     [(0, 0, ""), (0, 12_345.6, ", 12,346 tokens of prompts read"), (30, 500, ", 3 tokens/s")],
 )
 def test_before_the_first_token_there_is_what_is_read(tokens, read, said):
-    assert told(0, 10, 10.0, tokens, read) == said
+    assert speed(0, 10, 10.0, tokens, read) == said
 
 
 def nothing() -> tuple[float, float]:
@@ -81,16 +81,16 @@ def test_hidden(capsys):
 def test_tokens_of_unfinished_answers_count(capsys):
     counted = [100, 50]
     with Progress(10, 0, hidden=False, in_flight=lambda: tuple(counted)) as bar:
-        assert bar.format_dict["told"] == "", "what was counted before is not of this run"
+        assert bar.format_dict["speed"] == "", "what was counted before is not of this run"
         counted[0] += 77
-        assert bar.format_dict["told"] == ", 77 tokens of prompts read"
+        assert bar.format_dict["speed"] == ", 77 tokens of prompts read"
         counted[1] += 10**6
-        assert bar.format_dict["told"].endswith(" tokens/s")
+        assert bar.format_dict["speed"].endswith(" tokens/s")
 
 
 def test_reused_answers_are_not_in_the_rate(capsys):
     with Progress(1000, 900, hidden=False, in_flight=nothing) as bar:
         bar.add(5, 50)
-        assert "left" not in bar.format_dict["told"], "5 of the 100 that are generated"
+        assert "left" not in bar.format_dict["speed"], "5 of the 100 that are generated"
         bar.add(5, 50)
-        assert "left" in bar.format_dict["told"]
+        assert "left" in bar.format_dict["speed"]

@@ -122,9 +122,9 @@ def test_texts_can_be_left_out(tmp_path):
 
 
 def test_what_the_model_did_not_tell_is_unknown(tmp_path):
-    told = sample(0)
-    del told["truncated_rows"], told["new_tokens"]
-    matrix = OutcomeMatrix.from_samples(run(tmp_path, [told]))
+    unlabelled = sample(0)
+    del unlabelled["truncated_rows"], unlabelled["new_tokens"]
+    matrix = OutcomeMatrix.from_samples(run(tmp_path, [unlabelled]))
     assert matrix.truncated.tolist() == matrix.new_tokens.tolist() == [[-1] * 3]
 
 

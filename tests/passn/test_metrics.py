@@ -104,12 +104,12 @@ def test_pass_at_k_never_falls_with_k():
 
 def test_what_the_model_tells_is_kept_and_what_it_does_not_is_absent():
     judgement = judged("ci", [0, 1])
-    told = [
+    given = [
         ResponseText("x", candidate="base", truncated=False, new_tokens=3),
         ResponseText("y", candidate="L0H1", truncated=True, new_tokens=9),
     ]
-    assert question_metrics(judgement, told, False)["truncated"] == 0.5
-    lists = kept_lists(judgement, told)
+    assert question_metrics(judgement, given, False)["truncated"] == 0.5
+    lists = kept_lists(judgement, given)
     assert lists["candidates"] == ["base", "L0H1"]
     assert lists["truncated_rows"] == [False, True]
     assert lists["new_tokens"] == [3, 9]
@@ -131,8 +131,8 @@ def test_every_metric_has_the_harness_mean():
     from lm_eval.api.metrics import mean
 
     judgement = judged("ci", [0, 1])
-    told = [ResponseText("x", candidate="base", truncated=False, new_tokens=3)] * 2
-    names = set(question_metrics(judgement, told, exchangeable=True))
+    given = [ResponseText("x", candidate="base", truncated=False, new_tokens=3)] * 2
+    names = set(question_metrics(judgement, given, exchangeable=True))
     assert names == set(mean_metrics(2)) == set(aggregations(2))
     assert set(aggregations(2).values()) == {mean}
 
@@ -140,6 +140,6 @@ def test_every_metric_has_the_harness_mean():
 def test_response_text_survives_pickling():
     import pickle
 
-    told = ResponseText("x", candidate="L0H1", truncated=True, new_tokens=9, exchangeable=True, score=0.5)
-    copy = pickle.loads(pickle.dumps(told))
-    assert (copy, vars(copy)) == ("x", vars(told))
+    given = ResponseText("x", candidate="L0H1", truncated=True, new_tokens=9, exchangeable=True, score=0.5)
+    copy = pickle.loads(pickle.dumps(given))
+    assert (copy, vars(copy)) == ("x", vars(given))

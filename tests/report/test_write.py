@@ -228,7 +228,7 @@ def test_other_tables_are_told_as_what_they_are(tmp_path, capsys):
 
 
 def test_the_results_of_this_repository_make_a_report(tmp_path, capsys):
-    """Rankings, samples and selectors among them are no results, and are told as that."""
+    """Rankings, samples and selectors among them are no results, and are reported as that."""
     status, said = report(REPOSITORY / "results", "-o", tmp_path / "out", capsys=capsys)
     assert status == 0 and re.search(r"\d+ runs in \d+ groups, \d+ outcome matrices", said)
     assert "damaged" not in said and "no outcome matrices, left out" in said

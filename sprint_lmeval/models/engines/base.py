@@ -16,7 +16,7 @@ from sprint_lmeval.models.engines.engine_requests import Checkpoint, EngineRows
 from sprint_lmeval.store.keys import altered_facts
 from sprint_lmeval.strategies.build import StrategyArguments, build_strategy
 
-UNTOLD = "asks for what the engine is not told"
+NOT_SENT = "asks for what the engine is not told"
 
 
 class EngineModel(BestOfN):

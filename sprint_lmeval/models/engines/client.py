@@ -1,8 +1,8 @@
 """Talking to an OpenAI-compatible server that has adapters by name, such as `vllm serve --enable-lora`.
 
-In: a payload of `/v1/completions`. Out: its one choice. A server that is away (restarted, moved by a scheduler) is
-waited for; an adapter that it has not, or has no longer after a restart, is loaded where that is allowed; everything
-else is one sentence.
+In: a payload of `/v1/completions`. Out: its one choice. While the server is away (restarted, moved by a scheduler), the
+client waits. If the server lacks an adapter, or lost it in a restart, the client loads it where that is allowed. Every
+other problem is an error of one sentence.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class Server:
         return listed
 
     def version(self) -> str | None:
-        """Return vLLM's version, None where the server does not tell; waits for a server that is away."""
+        """Return vLLM's version, None where the server does not report it; waits for a server that is away."""
         status, reply = self._waiting(lambda: self._call("GET", "../version"))
         return str(reply.get("version"))[:40] if status == 200 and "version" in reply else None
 
@@ -101,7 +101,7 @@ class Server:
                 raise InputError(f"the server at {self.url} refused a request ({status}: {said})")
 
     def _whole(self, payload: dict) -> tuple[int, dict]:
-        """A server that is told to stop answers 200 with what it has so far (`abort`)."""
+        """A server that is asked to stop answers 200 with what it has so far (`abort`)."""
         status, reply = self._call("POST", "completions", payload)
         if status == 200 and (reason := self._choice(reply).get("finish_reason")) not in FINISHED:
             raise Away(f"it broke an answer off, finish_reason {str(reason)[:40]}")

@@ -57,7 +57,7 @@ class Checkpoint:
         return int(getattr(self.config.get_text_config(), "vocab_size", None) or 0)
 
     def not_applied(self) -> dict:
-        """Return what the generation settings change in greedy decoding and an engine is not told."""
+        """Return what the generation settings change in greedy decoding and an engine does not receive."""
         return {
             k: v for k, v in altered_decoding(self.generation_config.to_diff_dict()).items() if k not in OF_GENERATE
         }

@@ -23,7 +23,7 @@ from sprint_lmeval.checkpoints.pretrained import fetch_config, resolve_pretraine
 from sprint_lmeval.errors import InputError, show_one_sentence
 from sprint_lmeval.generation.rows import Response, Row, Settings
 from sprint_lmeval.models.checks import refuse_unknown
-from sprint_lmeval.models.engines.base import UNTOLD, EngineModel
+from sprint_lmeval.models.engines.base import NOT_SENT, EngineModel
 from sprint_lmeval.models.engines.client import Server, normalised_url
 from sprint_lmeval.models.engines.engine_requests import Checkpoint, Request
 from sprint_lmeval.models.engines.tokenizer_model import TokenizerModel
@@ -45,14 +45,14 @@ class ServerPrunedBestOfN(EngineModel, TokenizerModel):
         pretrained: folder, hub id or `tiny`: the model that the server has; its configuration and tokenizer are read.
         base_url: such as http://localhost:8000/v1; the key, where it wants one, is in OPENAI_API_KEY.
         head_masks, strategy, pool, strategy_seed, first, selector, selector_encoder, selector_check, store: as in
-            `hf-pruned-bon`; codes is refused. With store= the model's weights must be readable here, to be told apart
-            from others'.
+            `hf-pruned-bon`; codes is refused. With store= the model's weights must be readable here: their
+            fingerprint is part of the key.
         adapters: folder in which adapters are made and which the server reads under the same path; they are loaded
             there when they are first asked for. Left out where the server was started with others of the same names.
         num_concurrent: requests in flight.
         timeout: seconds for one of them.
         wait: seconds for which a server that is away is waited for.
-        dtype: that the server runs in, for the record; it does not tell.
+        dtype: that the server runs in, for the record; the server does not report it.
         tokenizer, revision, trust_remote_code, add_bos_token, max_length, max_gen_toks, chat_template_args,
             think_end_token, verify_certificate: as in the harness's models.
 
@@ -114,7 +114,7 @@ class ServerPrunedBestOfN(EngineModel, TokenizerModel):
             self.self_test = adapter_test(self._scores, self._pruned(), len(self.tokenizer))
         if kept is not None:
             self._keep_in(kept, self._facts(of_model))
-        self._log_strategy(UNTOLD, self._checkpoint.not_applied())
+        self._log_strategy(NOT_SENT, self._checkpoint.not_applied())
 
     def _adapter_cache(self, folder: str | None, of_model: dict) -> AdapterCache | None:
         if folder is None:

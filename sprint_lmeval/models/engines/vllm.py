@@ -20,7 +20,7 @@ from sprint_lmeval.candidates import BASE, Candidate
 from sprint_lmeval.checkpoints.pretrained import resolve_pretrained
 from sprint_lmeval.errors import InputError, cause, show_one_sentence
 from sprint_lmeval.generation.rows import Response, Row, Settings
-from sprint_lmeval.models.engines.base import UNTOLD, EngineModel
+from sprint_lmeval.models.engines.base import NOT_SENT, EngineModel
 from sprint_lmeval.models.engines.engine_requests import FINISHED, Checkpoint, EngineRows, Request
 from sprint_lmeval.models.engines.vllm_arguments import (
     OwnTemplate,
@@ -95,7 +95,7 @@ class VLLMPrunedBestOfN(EngineModel, OwnTemplate, VLLM):
         self.self_test = self._tested()
         if kept is not None:
             self._keep_in(kept, self._facts(pretrained, of_model))
-        self._log_strategy(UNTOLD, self._checkpoint.not_applied())
+        self._log_strategy(NOT_SENT, self._checkpoint.not_applied())
 
     def _adapter_cache(self, pretrained: str, hub: dict, folder: str | None, given: dict) -> AdapterCache | None:
         pruned = self._pruned()

@@ -71,7 +71,7 @@ def harness_class() -> type:
         from vllm.platforms import current_platform
 
         assert current_platform.device_type  # looked up now, by the package's real name
-    except Exception as error:  # foreign code: a missing library, or one built for another torch
+    except Exception as error:  # third-party code: a missing library, or one built for another torch
         said = f"{type(error).__name__}: {cause(error)}"
         raise InputError(NO_VLLM.format(said=said)) from error
     real = importlib.metadata.version
@@ -143,7 +143,7 @@ def modules_in_vllm(arguments: dict, modules: list[str]) -> list[str]:
     try:
         config = EngineArgs(model=arguments["model"], **named).create_model_config()
         found, architecture = config.registry.resolve_model_cls(config.architectures, config)
-    except Exception as error:  # foreign code: vLLM says in many ways that it has no such model
+    except Exception as error:  # third-party code: vLLM says in many ways that it has no such model
         said = cause(error, 300)
         raise InputError(f"vLLM does not take this model ({said}): use hf-pruned-bon") from error
     if not supports_lora(found):

@@ -13,7 +13,7 @@ from types import SimpleNamespace
 
 from sprint_lmeval.errors import InputError, cause
 
-SHARED = ("dtype", "max_model_len")  # what was told of the model before the engine is there
+SHARED = ("dtype", "max_model_len")  # what is reported of the model before the engine is there
 
 
 class EngineLater:
@@ -29,15 +29,15 @@ class EngineLater:
         return SimpleNamespace(model_config=EngineArgs(**self._arguments).create_model_config())
 
     def start(self):
-        """Return the engine. Raises InputError where it is another one than was told."""
+        """Return the engine. Raises InputError where it differs from what was reported."""
         from vllm import LLM
 
         engine = LLM(**self._arguments)
-        told, found = self.llm_engine.model_config, engine.llm_engine.model_config
+        given, found = self.llm_engine.model_config, engine.llm_engine.model_config
         for name in SHARED:
-            if getattr(told, name) != getattr(found, name):
+            if getattr(given, name) != getattr(found, name):
                 raise InputError(
-                    f"vLLM runs with {name}={getattr(found, name)} where {getattr(told, name)} was expected, so its "
+                    f"vLLM runs with {name}={getattr(found, name)} where {getattr(given, name)} was expected, so its "
                     f"responses cannot be told apart in a store: give {name}= in the model arguments"
                 )
         return engine

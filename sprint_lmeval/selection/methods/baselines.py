@@ -1,4 +1,4 @@
-"""Plain methods that a sceptic compares the paper's with: one order for all questions, and nearest neighbours."""
+"""Baselines of the paper's method: one order for all questions (`top`, `cover`), and nearest neighbours (`nearest`)."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """The method `coverage`: choose the set, not the points. Ours; the paper has nothing like it.
 
 Pass@N asks whether any of N candidates is right, so candidates are chosen one after the other, each by how much it adds
-to the chance that at least one is. Which candidates fail together is not modelled head by head but taken from the
-training matrix: a new question is a weighted mixture of training questions, and their rows of outcomes are its possible
-outcomes. Three things keep the weights from chasing noise, each one an option:
+to the chance that at least one is. The training matrix shows which candidates fail together: a new question counts as a
+weighted mixture of training questions, and their rows of outcomes are its possible outcomes. Three options keep the
+weights from following noise:
 
 - `local`: the share of the weight that goes by likeness (a forest over wording and numbers); the rest is even;
 - `doubt`: a candidate that solved a like question fails on this one with this chance, so that what is covered once is

@@ -1,6 +1,6 @@
 """What a question says besides its meaning: its wording with numbers masked, and the numbers themselves.
 
-In: questions. Out: float32 [questions, features] for a forest. A sentence encoder hardly tells numbers apart, and
+In: questions. Out: float32 [questions, features] for a forest. A sentence encoder hardly distinguishes numbers, and
 whether an answer is right depends on them. Words and pairs of words are kept as numbers of hash buckets, never as text.
 """
 

@@ -20,14 +20,14 @@ from sprint_lmeval.outcomes.matrix import OutcomeMatrix
 from sprint_lmeval.tiny import MODEL_FOLDER
 from tests.shared.environments import environment_in_use
 from tests.shared.harness_requests import requests
-from tests.shared.told_server import TEXT, Told, completion, told_servers
+from tests.shared.stub_server import TEXT, StubServer, completion, stub_servers
 
 BASE = {"id": "tiny", "root": "tiny", "parent": None, "max_model_len": 512}
 
 
 @pytest.fixture
-def told():
-    with told_servers() as start:
+def stub():
+    with stub_servers() as start:
         yield start
 
 
@@ -67,11 +67,11 @@ class TinyServer:
 
 
 @pytest.fixture
-def tiny(told):
-    return told(TinyServer(AutoTokenizer.from_pretrained(MODEL_FOLDER)))
+def tiny(stub):
+    return stub(TinyServer(AutoTokenizer.from_pretrained(MODEL_FOLDER)))
 
 
-def model(server: Told, **arguments) -> ServerPrunedBestOfN:
+def model(server: StubServer, **arguments) -> ServerPrunedBestOfN:
     return ServerPrunedBestOfN("tiny", **{"base_url": server.url, "head_masks": "base:L1H2:L0H0+L2H7"} | arguments)
 
 
@@ -110,9 +110,9 @@ def test_an_answer_that_is_broken_off_reaches_no_store(tiny, tmp_path, monkeypat
     assert lm.stored.described()["generated"] == 0
 
 
-def test_base_has_an_adapter_of_zeros_where_adapters_are_made(told, tmp_path):
+def test_base_has_an_adapter_of_zeros_where_adapters_are_made(stub, tmp_path):
     """On a CPU vLLM gives rows without one that of its last slot, which another client may have filled."""
-    server = with_adapters(told, ["base"])
+    server = with_adapters(stub, ["base"])
     for strategy, gen in (("base", {}), ("sample", {"temperature": 0.6, "do_sample": True})):
         lm = model(server, head_masks=None, strategy=strategy, adapters=str(tmp_path))
         lm.generate_until(requests(2, 2, **gen))
@@ -120,8 +120,8 @@ def test_base_has_an_adapter_of_zeros_where_adapters_are_made(told, tmp_path):
     assert {payload["model"] for _, payload in server.asked if payload.get("return_token_ids")} == {"base"}
 
 
-def test_adapters_that_the_server_has_of_another_folder(told, tmp_path):
-    server = with_adapters(told, ["L1H2", "base"])
+def test_adapters_that_the_server_has_of_another_folder(stub, tmp_path):
+    server = with_adapters(stub, ["L1H2", "base"])
     listed = server.answering.cards
     server.answering.cards = lambda: [one | ({"root": "/old/L1H2"} if one["id"] == "L1H2" else {}) for one in listed()]
     assert model(server, head_masks="L1H2").self_test
@@ -137,13 +137,13 @@ def test_adapters_that_the_server_has_of_another_folder(told, tmp_path):
     assert model(server, head_masks="L1H2", adapters=str(tmp_path)).self_test
 
 
-def test_the_server_s_path_here(told, tmp_path, caplog):
+def test_the_server_s_path_here(stub, tmp_path, caplog):
     """On this machine it is the server's; of a server elsewhere another folder may have the same name here."""
     other = tmp_path / "other"
     shutil.copytree(MODEL_FOLDER, other)
     weights = load_file(other / "model.safetensors")
     save_file({name: tensor + 0.1 for name, tensor in weights.items()}, other / "model.safetensors", {"format": "pt"})
-    server = with_adapters(told, [])
+    server = with_adapters(stub, [])
     server.answering.cards = lambda: [BASE | {"root": str(other)}]
     with pytest.raises(InputError, match=r"has .*/other, which is not pretrained="):
         model(server, head_masks=None, strategy="base")
@@ -196,20 +196,20 @@ def test_wrong_arguments_are_one_sentence(tiny, arguments, said):
     assert "\n" not in str(refusal.value)
 
 
-def with_adapters(told, heads: list[str]) -> Told:
+def with_adapters(stub, heads: list[str]) -> StubServer:
     answering = TinyServer(AutoTokenizer.from_pretrained(MODEL_FOLDER))
     answering.adapters = set(heads)
-    server = told(answering)
+    server = stub(answering)
     server.answering = answering
     return server
 
 
-def test_a_selector_chooses_the_adapters_of_each_question(told):
+def test_a_selector_chooses_the_adapters_of_each_question(stub):
     from sprint_lmeval.selection.selector import Selector
     from sprint_lmeval.tiny.problems import problems
 
     heads = [f"L{layer}H{head}" for layer in range(4) for head in range(8)]
-    lm = model(with_adapters(told, heads), head_masks=None, selector="tiny-coverage")
+    lm = model(with_adapters(stub, heads), head_masks=None, selector="tiny-coverage")
     responses = lm.generate_until(requests(16, 4))
     ranked = Selector.from_pretrained("tiny-coverage").rank([p.question for p in problems("test")[:4]], n=16)
     assert [r.candidate for r in responses] == [str(candidate) for of_one in ranked for candidate in of_one]
@@ -218,9 +218,9 @@ def test_a_selector_chooses_the_adapters_of_each_question(told):
         assert bytes.fromhex(str(r).strip()).decode() == ("tiny" if r.candidate == "base" else r.candidate)
 
 
-def test_a_sweep_on_a_server(told, tmp_path):
+def test_a_sweep_on_a_server(stub, tmp_path):
     heads = [f"L1H{head}" for head in range(8)]
-    server = with_adapters(told, heads)
+    server = with_adapters(stub, heads)
     arguments = f"pretrained=tiny,base_url={server.url},num_concurrent=4"
     options = "--tasks tiny_train_passn --layers 1 --questions 3 -o heads.parquet".split()
     environment = environment_in_use(tmp_path / "harness")

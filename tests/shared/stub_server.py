@@ -1,4 +1,4 @@
-"""A small server on the loopback that answers whatever a test tells it to."""
+"""A small server on the loopback that answers whatever a test gives it."""
 
 import json
 import threading
@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 TEXT = {"index": 0, "finish_reason": "stop", "stop_reason": None}
 
 
-class Told:
+class StubServer:
     """A server on the loopback: `answer` gets path and payload and returns status and reply (bytes or JSON)."""
 
     def __init__(self, answer) -> None:
@@ -44,12 +44,12 @@ class Told:
 
 
 @contextmanager
-def told_servers() -> Iterator[Callable[..., Told]]:
+def stub_servers() -> Iterator[Callable[..., StubServer]]:
     """Give what starts servers, and close them afterwards."""
     running = []
 
-    def start(answer) -> Told:
-        running.append(Told(answer))
+    def start(answer) -> StubServer:
+        running.append(StubServer(answer))
         return running[-1]
 
     try:

@@ -1,8 +1,8 @@
 r"""One notation for numerals: digit groups, mixed numbers, repeating decimals, powers of ten, ordinals, bases.
 
 In: text with numbers in it, as people and models write them. Out: the same with plain numerals (`1\,250` -> `1250`,
-`0.1\overline{6}` -> `\frac{1}{6}`, `2\text{A}_{\text{sixteen}}` -> `2A_{16}`), and whether numerals stand beside each
-other with no sign between them: that is no single answer, and never their sum or product.
+`0.1\overline{6}` -> `\frac{1}{6}`, `2\text{A}_{\text{sixteen}}` -> `2A_{16}`). A second function reports whether two
+numerals stand beside each other without a sign: such a text is no single answer, neither a sum nor a product.
 """
 
 import re
