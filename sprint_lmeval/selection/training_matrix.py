@@ -33,7 +33,7 @@ def training_matrix(paths: Sequence[Path], candidates: str, exclude: Sequence[Pa
     loaded = [OutcomeMatrix.load(path) for path in paths]
     for path, matrix in zip(paths, loaded, strict=True):
         _refuse_test(path, matrix)
-        _refuse_foreign_facts(path, matrix.facts)
+        _refuse_unreadable_facts(path, matrix.facts)
         _refuse_other(paths[0], loaded[0], path, matrix)
     joined = join(loaded)
     matrix = joined.select(candidates=_chosen(candidates, joined)).require_complete()
@@ -53,7 +53,7 @@ def _refuse_test(path: Path, matrix: OutcomeMatrix) -> None:
         )
 
 
-def _refuse_foreign_facts(path: Path, facts: dict) -> None:
+def _refuse_unreadable_facts(path: Path, facts: dict) -> None:
     """What a selector's configuration takes over must be what its reader allows."""
     model = {**facts, "name": facts.get("model")}
     try:
