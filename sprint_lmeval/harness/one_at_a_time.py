@@ -6,7 +6,7 @@ import fcntl
 import logging
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from sprint_lmeval.errors import InputError
@@ -44,8 +44,9 @@ def _locked(path: Path, store: Path) -> int:
         lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
         try:
             _wait_for(lock, store)
-            if path.exists() and os.path.samestat(os.fstat(lock), path.stat()):
-                return lock
+            with suppress(FileNotFoundError):  # another sweep may remove it at any moment
+                if os.path.samestat(os.fstat(lock), path.stat()):
+                    return lock
         except BaseException:
             os.close(lock)
             raise
