@@ -384,7 +384,7 @@ def test_two_processes_at_a_time() -> None:
 @pytest.mark.parametrize("worker", ["idle", "at work", "starting"])
 def test_workers_end_with_their_parent(worker: str, end: str) -> None:
     code = f"""
-        import os, signal, sys, threading, time
+        import os, psutil, signal, sys, threading, time
         from sprint_lmeval.answers import worker_pool
         from sprint_lmeval.answers.verdicts import check_answer
         worker_pool.CPU_LIMIT_S = 1000.0
@@ -393,8 +393,8 @@ def test_workers_end_with_their_parent(worker: str, end: str) -> None:
         if {worker != "idle"}:
             threading.Thread(target=check_answer, args=({boxed(STUCK)!r}, "5"), daemon=True).start()
             time.sleep(0.3)
-        os.system(f"ps --no-headers -o pid,args --ppid {{os.getpid()}} | grep [w]orker.py")
-        sys.stdout.flush()
+        children = psutil.Process().children()
+        print(*(child.pid for child in children if "worker.py" in " ".join(child.cmdline())), sep="\\n", flush=True)
         os.kill(os.getpid(), signal.{end}) if {end != "exit"} else os._exit(0)
     """
     shown = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, timeout=90,

@@ -329,7 +329,7 @@ def test_what_cannot_be_written_is_found_out_before_any_answer(never_evaluated, 
     assert "is there already" in refused(Plan(precious))
     assert "is no matrix, so it is not overwritten" in refused(Plan(precious, overwrite=True))
     assert "is a folder" in refused(Plan(folder, overwrite=True))
-    assert "could not be written" in refused(Plan(precious / "m.parquet"))
+    assert "cannot be written" in refused(Plan(precious / "m.parquet"))
     assert precious.read_text() == "mine" and sorted(tmp_path.iterdir()) == [folder, precious]
 
 
