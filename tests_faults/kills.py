@@ -39,7 +39,7 @@ def _run(store: Path) -> None:
     """Answer by the script, slowly, and say `kept` for every answer that the store has taken."""
 
     def slowly(number: int, candidate: str, sample: int) -> str:
-        print("kept" if decoded else "begun", flush=True)
+        print("kept" if len(decoded) > 1 else "begun", flush=True)  # the one before this was taken
         time.sleep(PAUSE_S)
         return by_candidate(number, candidate, sample)
 
