@@ -140,14 +140,15 @@ class WorkerPool:
         self._all: set[Worker] = set()
 
     def run(self, job: dict) -> dict:
-        """One job, in a worker that is free or a new one.
+        """One job, in a worker that is free or a new one; once more where somebody else killed the worker meanwhile.
 
         Raises:
             NoWorkersError: no worker starts, or each one dies before it begins.
         """
         with self._free:
             reply = self._run(job)
-            return self._again(job) if reply.get("waited") else reply
+            killed = reply.get("died") == -signal.SIGKILL and not reply.get("too_large")  # such as for want of memory
+            return self._again(job) if killed or reply.get("waited") else reply
 
     def _again(self, job: dict) -> dict:
         reply = self._run(job)

@@ -237,7 +237,7 @@ def _one_sentence(path: Path) -> Iterator[None]:
     except InputError as error:
         named = str(error) if str(path) in str(error) else f"{path} {error}"
         raise InputError(named) from None
-    except (sqlite3.Error, OSError) as error:
+    except (sqlite3.Error, OSError, UnicodeDecodeError) as error:  # the last one: a damaged name in the schema
         cause = getattr(error, "strerror", None) or str(error)
         raise InputError(f"store {path} cannot be used ({cause}): {_remedy(cause)}") from error
 
@@ -245,7 +245,7 @@ def _one_sentence(path: Path) -> Iterator[None]:
 def _remedy(cause: str) -> str:
     if "locked" in cause:
         return "another program holds it; end that, or give another file"
-    if "malformed" in cause or "not a database" in cause or "disk image" in cause:
+    if any(said in cause for said in ("malformed", "not a database", "disk image", "decode")):
         return "it is damaged or cut short; remove it and start anew"
     return "give a file in a folder with room and the right to write"
 

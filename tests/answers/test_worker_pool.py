@@ -168,17 +168,31 @@ def test_an_idle_worker_that_dies_is_replaced() -> None:
     assert check_answer(boxed(r"\sqrt{18}"), r"3\sqrt{2}") is Verdict.correct
 
 
-def test_a_worker_that_dies_at_work_costs_one_verdict() -> None:
+@pytest.mark.parametrize(("kills", "verdict"), [(1, Verdict.timeout), (2, Verdict.error)])
+def test_a_job_whose_worker_is_killed_is_done_once_more(kills, verdict) -> None:
     verdicts: list[Verdict] = []
     check_answer(boxed(r"\sqrt{3}"), r"\sqrt{2}")
     asking = threading.Thread(target=lambda: verdicts.append(check_answer(boxed(STUCK), "5")))
     asking.start()
-    time.sleep(0.4)
-    for worker in workers():
-        os.kill(worker.process.pid, signal.SIGKILL)
+    for _ in range(kills):
+        killed = _working()
+        os.kill(killed.process.pid, signal.SIGKILL)
+        killed.process.wait()
     asking.join()
-    assert verdicts == [Verdict.error]
+    assert verdicts == [verdict]
     assert check_answer(boxed(r"\sqrt{18}"), r"3\sqrt{2}") is Verdict.correct
+
+
+def _working() -> worker_pool.Worker:
+    """Wait for a worker that has begun to compute, and return it."""
+    deadline, first = time.monotonic() + 30, {}
+    while time.monotonic() < deadline:
+        for worker in workers():
+            used = worker_pool._processor_time(worker.process.pid) if worker.alive else None
+            if used is not None and used > first.setdefault(worker, used) + 20:
+                return worker
+        time.sleep(0.02)
+    raise AssertionError("no worker began")
 
 
 def test_an_interrupted_question_leaves_no_reply_for_the_next_one(monkeypatch) -> None:

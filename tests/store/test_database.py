@@ -215,6 +215,15 @@ def test_a_damaged_response_is_missing_until_it_is_put_again(name, path, harness
         assert (store.get(key(6)), store.get(key(5)), store.damaged) == (None, response(50), 1)
 
 
+def test_a_damaged_name_in_the_schema_is_one_sentence(path):
+    with Store.open(path) as store:
+        store.put(b"k" * 32, Response("text", False, 3))
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b"CREATE TABLE responses", b"CREATE TABLE respon\xc5es"))
+    with pytest.raises(InputError, match=r"another kind|damaged"):
+        Store.open(path)
+
+
 def test_no_flipped_bit_gives_a_wrong_text(tmp_path):
     """Every bit of one stored row: its response is right, missing, or the file is refused in one sentence."""
     path, clean = tmp_path / "flipped", tmp_path / "clean"
