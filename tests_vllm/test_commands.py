@@ -69,5 +69,5 @@ def test_a_mistake_is_one_sentence(environment, tmp_path):
     """All others: test_what_is_refused in test_vllm.py."""
     arguments = f"{ON_VLLM},head_masks=L9H0"
     command = ["lm_eval", "--model", "vllm-pruned-bon", "--model_args", arguments, "--tasks", "tiny_passn"]
-    last = ran(environment, command, tmp_path, expected=1).stderr.strip().splitlines()[-1]
+    last = ran(environment, command, tmp_path, expected=2).stderr.strip().splitlines()[-1]
     assert last.startswith("error: ") and "layer 9 given, the model has layers 0-3" in last
