@@ -14,7 +14,7 @@ from sprint_lmeval.answers.verdicts import Verdict, check_answer
 from tests_faults.outcome import Outcome
 
 DIGITS = "0123456789"
-MOST_S = 15.0  # of one answer, on a machine that does nothing else
+MOST_S = 60.0  # of one answer, by the clock: far above what it takes, since the machine may be busy
 
 
 def _towers(draw: random.Random) -> str:
