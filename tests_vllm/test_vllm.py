@@ -230,7 +230,7 @@ def test_a_model_that_vllm_serves_without_adapters(tmp_path):
         ({"head_mask": "L1H2"}, "unknown model argument head_mask=L1H2: did you mean head_masks"),
         ({"max_num_sequences": 3}, "unknown model argument max_num_sequences=3: did you mean max_num_seqs"),
         ({"strategy": "fixed"}, "strategy=fixed needs candidates"),
-        ({"head_masks": "L1H2", "adapters": "/proc/nowhere"}, "could not be written"),
+        ({"head_masks": "L1H2", "adapters": "/proc/nowhere"}, "cannot be written"),
     ],
 )
 def test_what_is_refused(arguments, said):
