@@ -140,15 +140,17 @@ class WorkerPool:
         self._all: set[Worker] = set()
 
     def run(self, job: dict) -> dict:
-        """One job, in a worker that is free or a new one; once more where somebody else killed the worker meanwhile.
+        """One job, in a free worker or a new one; again, twice at most, where somebody else killed the worker.
 
         Raises:
             NoWorkersError: no worker starts, or each one dies before it begins.
         """
         with self._free:
-            reply = self._run(job)
-            killed = reply.get("died") == -signal.SIGKILL and not reply.get("too_large")  # such as for want of memory
-            return self._again(job) if killed or reply.get("waited") else reply
+            for _ in range(ATTEMPTS):
+                reply = self._run(job)
+                if reply.get("died") != -signal.SIGKILL or reply.get("too_large"):  # not killed for want of memory, say
+                    break
+            return self._again(job) if reply.get("waited") else reply
 
     def _again(self, job: dict) -> dict:
         reply = self._run(job)
