@@ -1,7 +1,7 @@
 """The embedded model: where its folder is. Standard library only, so that looking it up costs nothing.
 
-problems.py makes its word problems, model/ holds its weights; benchmarks/tiny_training.py made them, and
-benchmarks/tiny_model.py measures them.
+problems.py makes its word problems, model/ holds its weights; benchmarks/tiny/training.py made them, and
+benchmarks/tiny/model.py measures them.
 """
 
 from pathlib import Path

@@ -13,8 +13,8 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from benchmarks import tiny_model
-from benchmarks import tiny_training as training
+from benchmarks.tiny import model as tiny_model
+from benchmarks.tiny import training
 from sprint_lmeval.candidates import BASE
 from sprint_lmeval.tiny import MODEL_FOLDER
 from sprint_lmeval.tiny.families import FAMILIES

@@ -1,7 +1,7 @@
 """Measures the embedded model, whole and with each head pruned: weights in, figures.json and the card's tables out.
 
-    python -m benchmarks.tiny_model                    # all 32 heads, 500 test problems: what the card shows
-    python -m benchmarks.tiny_model --base-only --split train
+    python -m benchmarks.tiny.model                    # all 32 heads, 500 test problems: what the card shows
+    python -m benchmarks.tiny.model --base-only --split train
 
 Greedy decoding in float32. A problem is solved when the integer after the last "####" is its answer.
 """
@@ -28,7 +28,7 @@ from sprint_lmeval.tiny.problems import Problem, problems
 ANSWER = re.compile(r"####\s*(-?\d+)")
 MAX_NEW_TOKENS = 128
 BATCH_SIZE = 256  # rows
-FIGURES_START, FIGURES_END = "<!-- figures: written by benchmarks.tiny_model -->", "<!-- end of figures -->"
+FIGURES_START, FIGURES_END = "<!-- figures: written by benchmarks.tiny.model -->", "<!-- end of figures -->"
 
 Solved = dict[Candidate, list[bool]]  # for each candidate, one entry per problem
 
@@ -151,7 +151,7 @@ def measure(folder: Path, count: int) -> dict:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.tiny_model", description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.tiny.model", description=__doc__.partition("\n")[0])
     parser.add_argument("--model", type=Path, default=MODEL_FOLDER, help="its folder, where the figures are written")
     parser.add_argument("--questions", type=int, default=500, help="default: %(default)s")
     parser.add_argument("--split", choices=("train", "test"), default="test", help="for --base-only")

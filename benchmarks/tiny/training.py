@@ -1,7 +1,7 @@
 """Trains the embedded model from nothing: problems of `stream` in, the folder tiny/model out.
 
-    python -m benchmarks.tiny_training                 # what made the committed weights
-    python -m benchmarks.tiny_training --steps 40 --out /tmp/try
+    python -m benchmarks.tiny.training                 # what made the committed weights
+    python -m benchmarks.tiny.training --steps 40 --out /tmp/try
 
 First a byte-level BPE tokenizer with single digits, then a small Qwen2 decoder in float32 (AdamW, warm-up, linear
 decay, loss mostly on the completion). Weights are rounded to bfloat16 at the end. One machine, one command, one digest:
@@ -222,7 +222,7 @@ def train(settings: Settings, out: Path, stop: int | None = None) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.tiny_training", description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.tiny.training", description=__doc__.partition("\n")[0])
     parser.add_argument("--out", type=Path, default=MODEL_FOLDER, help="folder of the result; default: tiny/model")
     for name in ("steps", "seed", "threads", "save_every"):
         option = f"--{name.replace('_', '-')}"
