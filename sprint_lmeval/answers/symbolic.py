@@ -62,7 +62,7 @@ def read(text: str):
     latex = normalize_latex(text, _NORMALIZATION)
     try:
         found = latex2sympy(latex, is_real=not should_treat_as_complex(latex), normalization_config=None)
-    except Exception:
+    except Exception:  # a third-party reader of untrusted text: what it cannot read is incorrect, and stays counted
         return None
     return _multiplied(found) if isinstance(found, MatMul) else found
 
