@@ -3,7 +3,8 @@
     python -m benchmarks.branching                        # embedded model, 200 questions, N = 16
     python -m benchmarks.branching --questions 20 --repeats 1
 
-Medians over interleaved repeats, greedy answers and the choice of branches included. Measure with nothing else running.
+Medians over interleaved repeats, greedy answers and the choice of branches included: seconds of the clock and of the
+processor, and tokens computed, which depend on no load. Measure with nothing else running.
 """
 
 import argparse
@@ -12,6 +13,7 @@ import time
 
 from lm_eval.api.instance import Instance
 
+from sprint_lmeval.generation.account import Account
 from sprint_lmeval.models.hf import HFPrunedBestOfN
 from sprint_lmeval.tiny.problems import problems
 
@@ -27,20 +29,22 @@ def main() -> None:
     options = parsed()
     shared = {"pretrained": options.model, "device": options.device, "dtype": options.dtype}
     models = {name: HFPrunedBestOfN(**shared, **arguments) for name, (arguments, _) in WAYS.items()}
-    seconds: dict[str, list[float]] = {name: [] for name in models}
-    tokens: dict[str, float] = {}
+    measured: dict[str, list[tuple[float, ...]]] = {name: [] for name in models}
     for repeat in range(options.repeats + 1):
         for name, model in models.items():
             asked = requests(options.questions if repeat else 4, options, WAYS[name][1])
-            start = time.perf_counter()
-            responses = model.generate_until(asked, disable_tqdm=True)
+            model._account = Account()
+            start = time.perf_counter(), time.process_time()
+            model.generate_until(asked, disable_tqdm=True)
+            took = time.perf_counter() - start[0], time.process_time() - start[1]
             if repeat:  # the first round warms up
-                seconds[name].append(time.perf_counter() - start)
-                tokens[name] = sum(r.new_tokens for r in responses) / len(responses)
-    medians = {name: statistics.median(times) for name, times in seconds.items()}
-    for name, median in medians.items():
+                measured[name].append((*took, model._account.computed, model._account.written / len(asked)))
+    medians = {name: [statistics.median(of) for of in zip(*runs, strict=True)] for name, runs in measured.items()}
+    for name, (clock_s, processor_s, computed, written) in medians.items():
+        shares = [a / b for a, b in zip(medians[name], medians["sample"], strict=True)]
         print(
-            f"{name:<14} {median:7.2f} s  {tokens[name]:5.1f} new tokens a response  {median / medians['sample']:.2f}"
+            f"{name:<14} {clock_s:7.2f} s ({shares[0]:.2f})  processor {processor_s:7.2f} s ({shares[1]:.2f})  "
+            f"{computed:8.0f} tokens computed ({shares[2]:.2f})  {written:5.1f} new a response"
         )
 
 

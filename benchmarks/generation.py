@@ -2,7 +2,7 @@
 
     python -m benchmarks.generation                                            # embedded model, every head
     python -m benchmarks.generation --model FOLDER --dtype bfloat16 --layers 8,12 --questions 16 --max-new-tokens 256 \
-        --task gsm8k --chat          # or --shots 3; SPRINT_DATA_DIR as in the README
+        --task gsm8k --chat          # or --shots 3; SPRINT_DATA_DIR as in docs/offline.md
 
 A: for each candidate, `generate` over all questions in batches of 16 with one mask (the paper's procedure).
 B: rows of all candidates mixed, in batches of 64, through `generate`.

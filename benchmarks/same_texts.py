@@ -36,7 +36,7 @@ LONGEST = 128  # tokens that the shortest of these models take
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Round:
     """What a round found; `fast` is whether the fast way was open, `differing` are rows with the gap of each."""
 
     name: str
@@ -65,7 +65,7 @@ def main() -> None:
     print(f"{total['rows']} rows ({total['fast']} the fast way): {total['wrong']} differ, {total['ties']} near-ties")
 
 
-def round_of(seed: int) -> Outcome:
+def round_of(seed: int) -> Round:
     """Draw a model, rows and settings; decode the rows together and one by one."""
     draw = random.Random(seed)
     name = draw.choice(list(TINY))
@@ -79,7 +79,7 @@ def round_of(seed: int) -> Outcome:
         alone = {row: dict(generate(model, tokenizer(), [row], settings))[row] for row in rows}
     pairs = {row: (together[row], alone[row]) for row in rows if together[row] != alone[row]}
     differing = {row: gap(model, row, settings, *pair) for row, pair in pairs.items()}
-    return Outcome(name, len(rows), ways == [None], differing)
+    return Round(name, len(rows), ways == [None], differing)
 
 
 def drawn_rows(draw: random.Random, model) -> list[Row]:
@@ -190,7 +190,7 @@ def plain():
 
 
 def memory_of(cache_bytes: int):
-    return replaced(limits_of=lambda model: DeviceLimits(24, 512, 1 << 20, cache_bytes, 1e-6))
+    return replaced(limits_of=lambda model: DeviceLimits(24, 512, 1 << 20, cache_bytes, 2 * cache_bytes, 1e-6))
 
 
 @contextmanager

@@ -10,6 +10,7 @@ per second, median of `--rounds` rounds, and the ratios. The engine with adapter
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import random
 import statistics
@@ -33,6 +34,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--dtype", default="bfloat16")
     parser.add_argument("--every-layer", action="store_true", help="adapter code in every layer, not in those pruned")
+    parser.add_argument("--results", type=Path, help="file to which the rates are added as a line of JSON")
     options = parser.parse_args()
     print(f"{options.model}: {options.requests} requests of {options.prompt_tokens} tokens, {options.new_tokens} new")
     with tempfile.TemporaryDirectory() as folder:
@@ -41,6 +43,10 @@ def main() -> None:
     print(f"plain vLLM: {plain['unpruned']:.0f} tokens/s")
     for name, rate in with_adapters.items():
         print(f"with LoRA, {name}: {rate:.0f} tokens/s, {rate / plain['unpruned']:.2f} of plain")
+    if options.results:
+        rates = {"plain": plain["unpruned"], **{f"LoRA, {name}": rate for name, rate in with_adapters.items()}}
+        with options.results.open("a", encoding="utf-8") as lines:
+            lines.write(json.dumps({"options": vars(options) | {"results": None}, "tokens_per_s": rates}) + "\n")
 
 
 def adapters(options, folder: Path) -> dict:

@@ -8,7 +8,9 @@ Runs under sprint/ were kept without samples; their verdicts come from the matri
 Compared are the words and numbers (README.md and CSV), not the bytes of figures, which depend on the machine's fonts.
 """
 
+import csv
 import os
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -22,10 +24,19 @@ from tables import Study  # noqa: E402
 from sprint_lmeval.report.readme import Report, candidates_text, leaderboard_table  # noqa: E402
 from sprint_lmeval.report.write import write_report  # noqa: E402
 from sprint_lmeval.runs.run import read_runs  # noqa: E402
+from sprint_lmeval.runs.safe_text import table_text  # noqa: E402
 
 FOLDER, TRIAL = HERE / "report", HERE / "report.trial"
 START, END = "<!-- made by results/build.py -->", "<!-- end -->"
-SHOWN = "tiny_passn"  # of the main page: its table and its figure
+ON_MAIN_PAGE, AT = HERE / "rivals/tiny", (1, 4, 16)
+# Names of strategies there -> what the main page calls the best at its largest N. Training problems chose `ratio`.
+LABELS = {
+    r"base": "the whole model, one greedy answer",
+    r"sample (T [\d.]+)": "samples of the whole model, {}",
+    r"sprint": "SPRINT: a head silenced per answer",
+    r"cover": "greedy set cover over the same heads",
+    r"branch, (ratio)": "branches of the greedy answer, by {}",
+}
 
 
 def main(check: bool) -> int:
@@ -36,7 +47,7 @@ def main(check: bool) -> int:
         wrong = differing() if check else []
     finally:
         shutil.rmtree(TRIAL, ignore_errors=True)
-    for page, text in ((HERE / "README.md", small_models(report)), (Path("README.md"), main_page(report))):
+    for page, text in ((HERE / "README.md", small_models(report)), (Path("README.md"), main_page())):
         old = page.read_text(encoding="utf-8")
         new = old[: old.index(START)] + f"{START}\n\n{text}\n\n" + old[old.index(END) :]
         if not check:
@@ -76,18 +87,29 @@ def small_models(report: Report) -> str:
     parts = []
     for number, group in enumerate(report.groups, 1):
         rows = [row for row in report.rows if row["group"] == number]
-        if group.task != SHOWN and "fewshot" not in group.task:
+        if group.task != "tiny_passn" and "fewshot" not in group.task:
             count = rows[0]["questions"]
             parts += [f"**{group.task}**, {count} problems, compared at N = {group.common_n}", leaderboard_table(rows)]
     return "\n\n".join([*parts, candidates_text(report.rows)])
 
 
-def main_page(report: Report) -> str:
-    """Leaderboard and curves of the embedded model, for the main page."""
-    number = next(number for number, group in enumerate(report.groups, 1) if group.task == SHOWN)
-    table = leaderboard_table([row for row in report.rows if row["group"] == number])
-    title, file = report.curves[number]
-    return f"{table}\n\n![{title}](results/report/{file.as_posix()}.svg)"
+def main_page() -> str:
+    """Pass@N of the embedded model with 95 % intervals over problems, and what N answers cost, for the main page."""
+    curves: dict[str, dict[int, dict]] = {}
+    for line in csv.DictReader((ON_MAIN_PAGE / "curves.csv").read_text(encoding="utf-8").splitlines()):
+        curves.setdefault(line["strategy"], {})[int(line["n"])] = line
+    problems = len(Study(ON_MAIN_PAGE).test.questions)
+    rows = [[f"solved, in % of {problems:,} problems", *(f"N = {n}" for n in AT), "new tokens of 16"]]
+    for pattern, label in LABELS.items():
+        found = [match for match in (re.fullmatch(pattern, name) for name in curves) if match]
+        best = max(found, key=lambda match: float(curves[match[0]][AT[-1]]["pass"]))
+        at = [curves[best[0]][n] for n in AT]
+        rows.append([label.format(*best.groups()), *map(cell, at), f"{float(at[-1]['tokens']):.0f}"])
+    return table_text(rows)
+
+
+def cell(line: dict[str, str]) -> str:
+    return "{:.1f} ({:.1f} to {:.1f})".format(*(float(line[name]) for name in ("pass", "low", "high")))
 
 
 if __name__ == "__main__":

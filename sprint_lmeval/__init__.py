@@ -4,7 +4,7 @@ Nothing heavy is imported here: the start-up hook imports this package in every 
 public names are imported when they are asked for.
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _PUBLIC = {  # name -> the module that holds it
     "Candidate": "candidates",

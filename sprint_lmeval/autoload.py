@@ -2,8 +2,8 @@
 
 In: nothing; `start_up()` is called by `sprint_lmeval_autoload.pth` each time Python starts (from Python 3.15 on by the
 `.start` file of that name, PEP 829). Out: when the harness imports its model registry or its task index, our models and
-our task folder are added right after its own. Standard library only, and almost none of it: every Python process of
-the environment pays for this file.
+our task folder are added right after its own; its table shows a few metrics of our tasks. Standard library only, and
+almost none of it: every Python process of the environment pays for this file.
 
 lm_eval 0.4.13 has no plugin discovery. Its next release reads entry points for models (declared in pyproject.toml; an
 alias that is registered already is left alone there and here), but tasks are still found in folders only.
@@ -59,7 +59,23 @@ def add_tasks(module) -> None:
     module.TaskIndex.build = staticmethod(build_with_ours)
 
 
-ACTIONS = {"lm_eval.models": add_models, "lm_eval.tasks._index": add_tasks}
+def shorten_tables(module) -> None:
+    """Let `make_table` print a few metrics of our tasks, in the order of k, and no 22 sorted as text."""
+    real = module.make_table
+    if hasattr(real, "sprint_lmeval"):
+        return
+
+    def make_table(result_dict, column="results", *args, **options):
+        from sprint_lmeval.passn.table import shown
+
+        few, sentence = shown(result_dict, column)
+        return real(few, column, *args, **options) + (sentence and f"({sentence})\n")
+
+    make_table.sprint_lmeval = True
+    module.make_table = make_table
+
+
+ACTIONS = {"lm_eval.models": add_models, "lm_eval.tasks._index": add_tasks, "lm_eval.utils": shorten_tables}
 
 
 def act(name: str, module) -> None:

@@ -9,7 +9,7 @@ import json
 import os
 import re
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -19,6 +19,7 @@ from sprint_lmeval.files import parse_json
 MAX_FILE_BYTES = 1 << 20
 MAX_CANDIDATES = 100_000
 MAX_NUMBER = 9_999
+FEW = 6  # candidates that a message names
 SUFFIXES = (".txt", ".json", ".yaml", ".yml")
 
 _NODES = {"SequenceStartEvent": "a sequence", "MappingStartEvent": "a mapping", "AliasEvent": "an alias"}  # PyYAML's
@@ -59,6 +60,12 @@ class Candidate:
 
 
 BASE = Candidate()
+
+
+def some_of(candidates: Sequence[Candidate]) -> str:
+    """Return how many candidates there are and the first few, for messages."""
+    first = " ".join(map(str, candidates[:FEW])) + (" ..." if len(candidates) > FEW else "")
+    return f"{len(candidates)} candidate{'' if len(candidates) == 1 else 's'} ({first})"
 
 
 def parse_candidates(source: "str | os.PathLike | Iterable[str | Candidate]") -> list[Candidate]:

@@ -14,13 +14,17 @@ from sprint_lmeval import __version__
 from sprint_lmeval.commands import adapters, baseline, compare, gate, heads, matrix, report, run, score, sweep, train
 from sprint_lmeval.commands.parsing import OneSentenceParser
 from sprint_lmeval.errors import end, ending, show_one_sentence
+from sprint_lmeval.names import documentation
 
 COMMANDS = (run, heads, sweep, matrix, train, report, gate, baseline, compare, score, adapters)  # as --help lists them
 
 
 def build_parser() -> OneSentenceParser:
     parser = OneSentenceParser(
-        prog="sprint-lmeval", description="Best-of-N with pruned attention heads for lm_eval.", allow_abbrev=False
+        prog="sprint-lmeval",
+        description="Best-of-N with pruned attention heads for lm_eval.",
+        allow_abbrev=False,
+        epilog=f"Documentation: {documentation('')}",
     )
     parser.add_argument("--version", action="version", version=f"sprint-lmeval {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)

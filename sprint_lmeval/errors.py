@@ -25,6 +25,15 @@ class InputError(ValueError):
     """A mistake in what was typed or in a file that was named; its text says what was given, allowed, and to do."""
 
 
+def needs(extra: str, *packages: str) -> None:
+    """Raise InputError with the extra to install where one of the packages that it brings is missing."""
+    from importlib.util import find_spec
+
+    missing = [package for package in packages if find_spec(package) is None]
+    if missing:
+        raise InputError(f"this needs {', '.join(missing)}, not installed here: pip install 'sprint-lmeval[{extra}]'")
+
+
 class Interrupted(KeyboardInterrupt):
     """A signal ended the run; its text says what is kept and how to go on, or is empty."""
 

@@ -141,6 +141,10 @@ assert not model_registry, "the harness loads its own models into an empty regis
 model_registry.register("hf", target="own")
 """,
     "lm_eval/tasks/__init__.py": "",
+    "lm_eval/utils.py": """
+def make_table(results, column="results", sort_results=False):
+    return " ".join(sorted(results[column]["ours"]))
+""",
     "lm_eval/tasks/_index.py": """
 class TaskIndex:
     @staticmethod
@@ -163,11 +167,16 @@ LOOK = """
 import lm_eval.models
 from lm_eval.api.registry import model_registry
 from lm_eval.tasks._index import TaskIndex
+from lm_eval import utils
 own = __import__("os").path.dirname(__import__("lm_eval.tasks").tasks.__file__)
 assert model_registry == {"hf": "own", **autoload.MODELS}, model_registry
 assert TaskIndex.build([own, "theirs"]) == [own, autoload.tasks_folder(), "theirs"]
 assert TaskIndex.build(paths=["theirs"], resolve_includes=False) == ["theirs"]
 assert TaskIndex.build([own, autoload.tasks_folder()]) == [own, autoload.tasks_folder()]
+of_two = dict.fromkeys(("pass@2,first_n", "pass@1,first_n", "all@2,first_n", "maj@2,first_n"), 0.5)
+table = utils.make_table({"results": {"ours": of_two}})
+assert table.startswith("pass@1,first_n pass@2,first_n maj@2,first_n("), table
+assert utils.make_table({"groups": {"ours": {"b": 1, "a": 2}}}, "groups") == "a b"
 """
 
 
@@ -175,7 +184,9 @@ assert TaskIndex.build([own, autoload.tasks_folder()]) == [own, autoload.tasks_f
     "code",
     [
         pytest.param("autoload.register()" + LOOK, id="before the harness is imported"),
-        pytest.param("import lm_eval.models, lm_eval.tasks._index; autoload.register()" + LOOK, id="after it"),
+        pytest.param(
+            "import lm_eval.models, lm_eval.tasks._index, lm_eval.utils; autoload.register()" + LOOK, id="after it"
+        ),
         pytest.param("import lm_eval.models; autoload.register()" + LOOK, id="in between"),
         pytest.param(
             "autoload.register(); autoload.register()" + LOOK + "autoload.register()" + LOOK, id="several times"
@@ -202,9 +213,9 @@ def test_an_alias_that_is_there_is_left_alone(tmp_path):
     assert (done.stdout, done.stderr) == ("entry point\n", "")
 
 
-@pytest.mark.parametrize("module", ["lm_eval.models", "lm_eval.tasks._index"])
+@pytest.mark.parametrize("module", ["lm_eval.models", "lm_eval.tasks._index", "lm_eval.utils"])
 def test_an_unexpected_harness_costs_one_line(tmp_path, module):
-    changed = {"lm_eval/api/registry.py": "", "lm_eval/models/__init__.py": "", "lm_eval/tasks/_index.py": ""}
+    changed = {f"lm_eval/{name}.py": "" for name in ("api/registry", "models/__init__", "tasks/_index", "utils")}
     done = in_stand_in(tmp_path, f"autoload.register(); import {module}; print('goes on')", **changed)
     assert done.stdout == "goes on\n"
     assert done.stderr.count("\n") == 1

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from sprint_lmeval.candidates import BASE, MAX_CANDIDATES, MAX_FILE_BYTES, Candidate, parse_candidates
+from sprint_lmeval.candidates import BASE, MAX_CANDIDATES, MAX_FILE_BYTES, Candidate, parse_candidates, some_of
 
 
 @pytest.mark.parametrize(
@@ -227,3 +227,9 @@ def test_a_long_list_is_quick(tmp_path):
 def test_no_torch_is_imported():
     code = "import sys, sprint_lmeval.candidates; print({'torch', 'yaml', 'transformers'} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "set()"
+
+
+def test_messages_name_the_first_few():
+    assert some_of([BASE]) == "1 candidate (base)"
+    seven = parse_candidates(":".join(f"L0H{head}" for head in range(7)))
+    assert some_of(seven) == "7 candidates (L0H0 L0H1 L0H2 L0H3 L0H4 L0H5 ...)"

@@ -92,7 +92,7 @@ def test_heads_without_weights_and_with_layers_that_differ(tmp_path, capsys):
     assert cli.main(["heads", model]) == 0
     listed = capsys.readouterr().out
     assert "heads         L0 … L27: 4 each, H0 … H3, head_dim 256" in listed
-    assert "spread        20 heads of layers 5, 10, 15, 20, 25" in listed
+    assert "spread        base, then 20 heads of layers 5, 10, 15, 20, 25" in listed
 
 
 UNLISTABLE = [
@@ -238,7 +238,7 @@ def test_dry_run(environment, tmp_path):
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert lines[0] == "Dry run: nothing was evaluated."
-    assert "  candidates: base L0H1 L3H7 L0H1+L3H7 (the same for every question)" in lines
+    assert "  4 candidates (base L0H1 L3H7 L0H1+L3H7), the same for every question" in lines
     assert "  rows: 3 questions x 4 responses = 12" in lines
     (time,) = (line for line in lines if line.startswith("  time: about 0:"))
     assert re.search(r"measured: (4|8) rows of \d+ tokens in [\d.]+ s, \d+ tokens a second", time)

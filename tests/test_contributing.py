@@ -1,11 +1,16 @@
 """The pages for people: CONTRIBUTING.md names every package, and every path and link in them is there."""
 
 import re
+import shutil
 import subprocess
 import sys
+import tomllib
+from email.message import Message
 
 import pytest
 
+from sprint_lmeval.cli import build_parser
+from sprint_lmeval.names import documentation
 from tests.shared.environments import REPOSITORY
 
 PAGES = ("README.md", "CONTRIBUTING.md", "SECURITY.md", *(f"docs/{p.name}" for p in (REPOSITORY / "docs").glob("*.md")))
@@ -41,7 +46,7 @@ def test_every_path_it_names_is_there():
 @pytest.mark.parametrize("page", PAGES)
 def test_every_link_leads_somewhere(page):
     text = (REPOSITORY / page).read_text(encoding="utf-8")
-    links = {link.partition("#")[0] for link in re.findall(r"\]\((?!https?:|#)([^)\s]+)\)", text)}
+    links = {link.partition("#")[0] for link in re.findall(r"\]\((?!https?:|#|\.\./\.\./actions)([^)\s]+)\)", text)}
     assert [link for link in links if not ((REPOSITORY / page).parent / link).exists()] == []
 
 
@@ -64,3 +69,27 @@ def test_the_list_of_licences_knows_what_this_package_needs():
     licences = dict(re.findall(r"^(\S+)\s+\S+\s+(.+)$", done.stdout, re.M))
     assert (licences["sprint-lmeval"], licences["transformers"].startswith("Apache")) == ("MIT", True)
     assert "sympy" in licences and "unknown" not in licences["torch"]
+
+
+def test_a_release_says_where_the_project_lives(tmp_path):
+    """Links of the README lead to the repository, also those of pictures inside links; help texts to the site."""
+    (tmp_path / ".ci").mkdir()
+    for name in (".ci/urls.py", "README.md", "pyproject.toml"):
+        shutil.copy(REPOSITORY / name, tmp_path / name)
+    command = [sys.executable, tmp_path / ".ci/urls.py", "https://github.com/owner/name", "v1"]
+    subprocess.run(command, check=True)
+    text = (tmp_path / "README.md").read_text(encoding="utf-8")
+    assert re.findall(r"\]\((?!https?:|#)[^)\s]+\)", text) == []
+    assert "](https://github.com/owner/name/raw/v1/docs/report.png)" in text
+    urls = tomllib.loads((tmp_path / "pyproject.toml").read_text())["project"]["urls"]
+    assert urls["Documentation"] == "https://owner.github.io/name/" and "Paper" in urls
+
+
+def test_help_texts_name_the_site_that_the_installed_package_names(monkeypatch):
+    given = Message()
+    assert documentation("gate") == "docs/gate.md of the repository"
+    given["Project-URL"] = "Documentation, https://owner.github.io/name/"
+    monkeypatch.setattr("importlib.metadata.metadata", lambda name: given)
+    assert documentation("gate") == "https://owner.github.io/name/gate"
+    commands = build_parser()._subparsers._group_actions[0].choices.values()
+    assert [command.prog for command in commands if "docs/" in command.format_help()] == []

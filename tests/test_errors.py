@@ -1,12 +1,18 @@
 """How a run ends early: sentence and exit status of mistakes and signals, in processes of their own."""
 
+import re
 import signal
 import subprocess
 import sys
 
 import pytest
 
+from sprint_lmeval.cli import main
 from sprint_lmeval.errors import InputError, Interrupted, cause, ending, when_interrupted
+from sprint_lmeval.models.hf_lazy import LazyWeights
+from sprint_lmeval.selection.encoder import Encoder
+from sprint_lmeval.selection.methods.forest import grow
+from sprint_lmeval.strategies.selected import SelectorChoice
 from tests.shared.environments import REPOSITORY
 
 ENDINGS = [
@@ -21,6 +27,28 @@ ENDINGS = [
 @pytest.mark.parametrize(("error", "said"), ENDINGS)
 def test_sentence_and_status(error, said):
     assert ending(error) == said
+
+
+MISSING = [  # what runs without a package, and the sentence's end
+    ("report", ["matplotlib", "plotly"], lambda: main(["report", "x", "-o", "y"])),
+    ("encoder", ["sentence_transformers"], lambda: Encoder.find()),
+    ("encoder", ["sentence_transformers"], lambda: SelectorChoice("tiny-sprint", None, True)),
+    ("train", ["sklearn"], lambda: grow(None, None, 1, 1, 1.0, 0)),
+    ("peft", ["peft"], lambda: LazyWeights._load(None, "model", peft="adapter")),
+]
+
+
+@pytest.mark.parametrize(("extra", "packages", "call"), MISSING, ids=[extra for extra, *_ in MISSING])
+def test_a_missing_extra_is_named_in_one_sentence(monkeypatch, capsys, extra, packages, call):
+    for package in packages:
+        monkeypatch.setitem(sys.modules, package, None)  # as if it were not installed
+    try:
+        assert call() == 2
+        said = capsys.readouterr().err
+    except InputError as error:
+        said = str(error)
+    assert re.search(rf"this needs {', '.join(packages)}, .*pip install 'sprint-lmeval\[{extra}\]'$", said.strip())
+    assert f"{extra} = [" in (REPOSITORY / "pyproject.toml").read_text()
 
 
 def test_what_is_kept_is_asked_for_when_an_interruption_comes():

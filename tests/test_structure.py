@@ -1,6 +1,7 @@
 """The data flow shows in the imports: each package imports only the packages that its line of the table names."""
 
 import ast
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -14,24 +15,24 @@ ALLOWED = {  # package -> the packages that it may import, from the ground up
     "candidates": "",
     "names": "",
     "files": "",
-    "autoload": "",
     "answers": "",
     "pruning": "",
     "tiny": "",
     "passn": "answers tiny",
+    "autoload": "passn",
     "checkpoints": "pruning tiny",
     "generation": "pruning",
     "runs": "answers passn",
     "outcomes": "answers passn runs",
     "store": "answers checkpoints generation",
     "adapters": "checkpoints pruning",
-    "selection": "outcomes",
+    "selection": "outcomes runs",
     "strategies": "selection outcomes pruning",
     "models": "strategies store generation checkpoints pruning answers adapters",
     "report": "outcomes runs",
     "gate": "runs answers passn",
-    "scoring": "runs answers checkpoints",
-    "harness": "models strategies outcomes runs passn checkpoints autoload",
+    "scoring": "runs answers checkpoints selection generation",
+    "harness": "models strategies selection outcomes runs passn checkpoints autoload",
     "commands": "harness scoring gate report models strategies selection adapters outcomes runs checkpoints pruning",
     "cli": "commands",
     "__main__": "cli",
@@ -122,6 +123,12 @@ def test_an_inner_package_knows_nothing_of_what_calls_it(folder):
 def test_light_modules_import_nothing_heavy(module):
     heavy = {name.partition(".")[0] for name in imports(MODULES[module], top_level_only=True)} & HEAVY
     assert not heavy, f"{module} imports {', '.join(sorted(heavy))}"
+
+
+def test_a_class_name_stands_for_one_class():
+    trees = (ast.parse(path.read_text(encoding="utf-8")) for path in MODULES.values())
+    names = Counter(node.name for tree in trees for node in ast.walk(tree) if isinstance(node, ast.ClassDef))
+    assert [name for name, count in names.items() if count > 1] == []
 
 
 def test_folders_are_small_enough_to_be_read():

@@ -24,10 +24,12 @@ from pathlib import Path
 phase = sys.argv.pop(1)
 def reached():
     Path("reached").touch()
-if phase == "importing":
-    reached()
 sys.path.insert(0, {repository!r})
 sys.argv[0] = str(Path(sys.executable).with_name("sprint-lmeval"))
+from sprint_lmeval.errors import show_one_sentence
+show_one_sentence()  # as the start-up hook does before anything is imported
+if phase == "importing":
+    reached()
 from sprint_lmeval.cli import main
 
 def slowed(module, name, seconds):
@@ -114,11 +116,18 @@ def _wrong(phase: str, number: signal.Signals, status: int, said: str, folder: P
         return f"{where}: the last line is {last[0][:200]!r}"
     if phase == "generating" and "answers are kept in answers.sqlite" not in last[0]:
         return f"{where}: {last[0]!r} does not say what is kept"
-    left = [p.pid for p in psutil.process_iter() if _has(p, mark)]
-    if left:
-        return f"{where}: {len(left)} processes are left"
+    if left := _left(mark):
+        return f"{where}: {left} processes are left"
     hidden = [str(path.relative_to(folder)) for path in folder.rglob(".*")]
     return f"{where}: files {hidden} are left" if hidden else None
+
+
+def _left(mark: str) -> int:
+    """Count the run's processes; those that end when it ends get ten seconds, which a busy machine may need."""
+    until = time.monotonic() + 10
+    while (left := sum(_has(process, mark) for process in psutil.process_iter())) and time.monotonic() < until:
+        time.sleep(0.1)
+    return left
 
 
 def _has(process: psutil.Process, mark: str) -> bool:

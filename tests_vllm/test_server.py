@@ -15,6 +15,7 @@ import pytest
 
 from sprint_lmeval.errors import InputError
 from sprint_lmeval.models.engines.server import ServerPrunedBestOfN
+from sprint_lmeval.models.hf import HFPrunedBestOfN
 from sprint_lmeval.tiny import MODEL_FOLDER
 from tests.shared.harness_requests import requests
 from tests_vllm.conftest import SIXTEEN
@@ -174,3 +175,11 @@ def test_another_model_than_the_server_s_is_refused(server, tmp_path):
     AutoTokenizer.from_pretrained(MODEL_FOLDER).save_pretrained(tmp_path)
     with pytest.raises(InputError, match="which is not pretrained="):
         ServerPrunedBestOfN(str(tmp_path), base_url=server.url, strategy="base")
+
+
+def test_branches_are_those_of_the_hooks(server, reference):
+    given = {"strategy": "branch", "head_masks": "base", "priority": "ratio"}
+    wanted = requests(8, 2, max_gen_toks=60)
+    ours = model(server, **given).generate_until(wanted)
+    theirs = HFPrunedBestOfN("tiny", dtype="float32", device="cpu", **given).generate_until(wanted)
+    assert sum(str(a) == str(b) for a, b in zip(ours, theirs, strict=True)) >= 15, "ties apart"

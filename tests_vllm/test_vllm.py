@@ -237,3 +237,14 @@ def test_what_is_refused(arguments, said):
     with pytest.raises(InputError, match=said) as refusal:
         VLLMPrunedBestOfN("tiny", **{**ENGINE, **arguments})
     assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(("candidate", "levels"), [("base", 1), ("L1H2", "all")])
+def test_branches_are_those_of_the_hooks(engine, reference, monkeypatch, candidate, levels):
+    """Ties apart, which may also change the order of branches: so the texts of a question are compared as a set."""
+    given = {"strategy": "branch", "head_masks": candidate, "priority": "ratio", "levels": levels}
+    wanted = asked(8, 4, max_gen_toks=60)
+    ours, theirs = (with_strategy(monkeypatch, lm, **given).generate_until(wanted) for lm in (engine, reference))
+    same = [len({str(r) for r in ours[i : i + 8]} & {str(r) for r in theirs[i : i + 8]}) for i in range(0, 32, 8)]
+    assert [str(r) for r in ours[::8]] == [str(r) for r in theirs[::8]] and sum(same) >= 30
+    assert all(len({str(r) for r in ours[i : i + 8]}) == 8 for i in range(0, 32, 8))

@@ -40,7 +40,7 @@ Batch = tuple[torch.Tensor, torch.Tensor]  # token ids and the weight of each in
 
 
 @dataclass(frozen=True)
-class Settings:
+class Training:
     steps: int = 3_000
     rows: int = 16  # problems per step
     seed: int = 0
@@ -52,7 +52,7 @@ class Settings:
     save_every: int = 100  # steps
 
 
-def train_tokenizer(settings: Settings) -> PreTrainedTokenizerFast:
+def train_tokenizer(settings: Training) -> PreTrainedTokenizerFast:
     """Byte-level BPE in which every digit is a token of its own."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
@@ -98,7 +98,7 @@ def new_model(tokenizer: PreTrainedTokenizerFast, seed: int) -> Qwen2ForCausalLM
     return Qwen2ForCausalLM(config)
 
 
-def batches(tokenizer: PreTrainedTokenizerFast, settings: Settings, first: int) -> Iterator[Batch]:
+def batches(tokenizer: PreTrainedTokenizerFast, settings: Training, first: int) -> Iterator[Batch]:
     """The data of step `first` and of those after it; padding stands on the right."""
     for chunk in count(first // BATCHES_PER_CHUNK):
         name = f"{settings.seed}-{chunk}"
@@ -132,7 +132,7 @@ def weighted_loss(model: Qwen2ForCausalLM, ids: torch.Tensor, weights: torch.Ten
     return (losses * weights).sum() / weights.sum()
 
 
-def new_optimizer(model: Qwen2ForCausalLM, settings: Settings) -> torch.optim.AdamW:
+def new_optimizer(model: Qwen2ForCausalLM, settings: Training) -> torch.optim.AdamW:
     """AdamW with weight decay on matrices only."""
     matrices = [p for p in model.parameters() if p.dim() > 1]
     vectors = [p for p in model.parameters() if p.dim() == 1]
@@ -140,13 +140,13 @@ def new_optimizer(model: Qwen2ForCausalLM, settings: Settings) -> torch.optim.Ad
     return torch.optim.AdamW(groups, betas=(0.9, 0.98))
 
 
-def learning_rate(settings: Settings, step: int) -> float:
+def learning_rate(settings: Training, step: int) -> float:
     """Rises over `warm_up` steps, then falls to 0 at `steps`."""
     return settings.peak_learning_rate * min((step + 1) / settings.warm_up, (settings.steps - step) / settings.steps)
 
 
 def save_checkpoint(
-    path: Path, model: Qwen2ForCausalLM, optimizer: torch.optim.AdamW, step: int, settings: Settings
+    path: Path, model: Qwen2ForCausalLM, optimizer: torch.optim.AdamW, step: int, settings: Training
 ) -> None:
     tensors = {f"weight/{name}": p.detach() for name, p in model.named_parameters()}
     for name, p in model.named_parameters():
@@ -156,7 +156,7 @@ def save_checkpoint(
     path.with_suffix(".part").replace(path)
 
 
-def load_checkpoint(path: Path, model: Qwen2ForCausalLM, optimizer: torch.optim.AdamW, settings: Settings) -> int:
+def load_checkpoint(path: Path, model: Qwen2ForCausalLM, optimizer: torch.optim.AdamW, settings: Training) -> int:
     """Puts weights and optimizer state back; returns the number of steps done, 0 without a checkpoint."""
     if not path.exists():
         return 0
@@ -171,7 +171,7 @@ def load_checkpoint(path: Path, model: Qwen2ForCausalLM, optimizer: torch.optim.
 
 
 def fit(
-    model: Qwen2ForCausalLM, tokenizer: PreTrainedTokenizerFast, settings: Settings, checkpoint: Path, stop: int
+    model: Qwen2ForCausalLM, tokenizer: PreTrainedTokenizerFast, settings: Training, checkpoint: Path, stop: int
 ) -> None:
     """Trains in place up to step `stop`, from the checkpoint if there is one."""
     optimizer = new_optimizer(model, settings)
@@ -206,7 +206,7 @@ def save(model: Qwen2ForCausalLM, tokenizer: PreTrainedTokenizerFast, out: Path)
     return hashlib.sha256((out / "model.safetensors").read_bytes()).hexdigest()
 
 
-def train(settings: Settings, out: Path, stop: int | None = None) -> str:
+def train(settings: Training, out: Path, stop: int | None = None) -> str:
     """Trains to the end, or to step `stop`, and returns the digest of the saved weights."""
     torch.set_num_threads(settings.threads)
     torch.use_deterministic_algorithms(True)
@@ -226,10 +226,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=MODEL_FOLDER, help="folder of the result; default: tiny/model")
     for name in ("steps", "seed", "threads", "save_every"):
         option = f"--{name.replace('_', '-')}"
-        parser.add_argument(option, type=int, default=getattr(Settings, name), help="default: %(default)s")
+        parser.add_argument(option, type=int, default=getattr(Training, name), help="default: %(default)s")
     given = vars(parser.parse_args())
     out = given.pop("out")
-    print(f"model.safetensors sha256 {train(Settings(**given), out)}")
+    print(f"model.safetensors sha256 {train(Training(**given), out)}")
 
 
 if __name__ == "__main__":

@@ -1,13 +1,13 @@
 """Make the files that the tables are made from, out of what was measured.
 
-    python results/sprint/collect.py rankings STUDY              # selectors -> STUDY/rankings.parquet
-    python results/sprint/collect.py samples STUDY NAME OUTPUT   # a run with strategy=sample -> STUDY/samples.parquet
+    python results/sprint/collect.py rankings STUDY [NAME ...]   # selectors -> STUDY/rankings.parquet; only those named
+    python results/sprint/collect.py samples STUDY NAME OUTPUT   # a run of samples or branches -> STUDY/samples.parquet
     python results/sprint/collect.py run STUDY NAME OUTPUT       # numbers, settings of a run -> STUDY/harness/NAME.json
 
-STUDY is a folder with test.parquet (the outcome matrix of the test questions) and study.json, which names the selectors
-and the pools of random heads; NAME is a strategy and the number of its seed, `sprint/0`. Rankings are kept as column
-numbers of that matrix, best first; sampled answers as verdict codes (`sprint_lmeval.answers.verdicts.VERDICTS`), in the
-order in which they were drawn. Neither holds problem texts.
+STUDY is a folder with study.json, which names the selectors, the lists of candidates, the pools of random heads, and,
+where it is another one, the folder of the outcome matrices. NAME is a strategy and the number of its seed, `sprint/0`.
+Rankings are kept as column numbers of test.parquet, best first; answers as verdict codes
+(`sprint_lmeval.answers.verdicts.VERDICTS`) in their order, null where a question was not asked. Neither holds texts.
 """
 
 import json
@@ -28,23 +28,35 @@ KEPT_OF_RUN = ("results", "configs", "versions", "n-shot", "n-samples", "config"
 KEPT_OF_RUN += ("transformers_version", "model_name", "total_evaluation_time_seconds")
 
 
-def rankings(study: str) -> None:
-    """Rank the test questions with every selector and every random pool of study.json."""
+def rankings(study: str, *names: str) -> None:
+    """Rank the test questions with every selector, list and random pool of study.json, or with the selectors named."""
     folder = Path(study)
-    matrix = OutcomeMatrix.load(folder / "test.parquet").with_texts()
+    study = json.loads((folder / "study.json").read_text())
+    matrix = test_matrix(folder, study).with_texts()
     place = {candidate: number for number, candidate in enumerate(matrix.candidates)}
     questions = [question.text for question in matrix.questions]
     columns = {}
-    for name, ranked in ranked_lists(json.loads((folder / "study.json").read_text()), questions, folder):
+    if names:
+        kept = pq.read_table(folder / "rankings.parquet")
+        columns = {name: kept[name] for name in kept.column_names}
+        study["selectors"] = {name: study["selectors"][name] for name in names}
+        study |= {"pools": {}, "lists": {}}
+    for name, ranked in ranked_lists(study, questions, folder):
         columns[name] = pa.array([[place[c] for c in line] for line in ranked], pa.list_(pa.int16(), N))
         print(f"{name}: ranked")
     pq.write_table(pa.table(columns), folder / "rankings.parquet", compression="zstd")
+
+
+def test_matrix(folder: Path, study: dict) -> OutcomeMatrix:
+    return OutcomeMatrix.load(folder / study.get("matrices", ".") / "test.parquet")
 
 
 def ranked_lists(study: dict, questions: list[str], folder: Path):
     for name, selectors in study["selectors"].items():
         for seed, selector in enumerate(selectors):
             yield f"{name}/{seed}", Selector.from_pretrained(str(local(selector, folder))).rank(questions, N)
+    for name, listed in study.get("lists", {}).items():
+        yield f"{name}/0", [parse_candidates(folder / listed)[:N]] * len(questions)
     for name, pool in study["pools"].items():
         listed = parse_candidates(folder / pool)
         for seed in range(study["random_seeds"]):
@@ -57,24 +69,25 @@ def local(selector: str, folder: Path) -> Path | str:
     return folder / selector if (folder / selector).is_dir() else selector
 
 
-def samples(study: str, name: str, output: str) -> None:
-    """Add the sampled answers of one run as columns NAME (verdicts) and NAME tokens."""
-    folder, rows = Path(study), {}
+def samples(folder: str, name: str, output: str) -> None:
+    """Add the answers of one run as columns NAME (verdicts) and NAME tokens."""
+    folder, rows = Path(folder), {}
     (file,) = Path(output).glob("**/samples_*.jsonl")
     for line in file.read_text(encoding="utf-8").splitlines():
         sample = json.loads(line)
         codes = [VERDICTS.index(Verdict(v)) for v in sample["verdicts"]]
         rows[sample["doc"]["id"]] = (codes, sample["new_tokens"])
-    order = [question.id for question in OutcomeMatrix.load(folder / "test.parquet").questions]
+    study = json.loads((folder / "study.json").read_text())
+    order = [rows.get(question.id, (None, None)) for question in test_matrix(folder, study).questions]
     kept = folder / "samples.parquet"
     table = {c: pq.read_table(kept)[c] for c in pq.read_schema(kept).names} if kept.exists() else {}
-    table[name] = pa.array([rows[i][0] for i in order], pa.list_(pa.int8()))
-    table[f"{name} tokens"] = pa.array([rows[i][1] for i in order], pa.list_(pa.int16()))
+    table[name] = pa.array([verdicts for verdicts, _ in order], pa.list_(pa.int8()))
+    table[f"{name} tokens"] = pa.array([tokens for _, tokens in order], pa.list_(pa.int16()))
     pq.write_table(pa.table(table), kept, compression="zstd")
-    run(study, name, output)
+    run(folder, name, output)
 
 
-def run(study: str, name: str, output: str) -> None:
+def run(study: str | Path, name: str, output: str) -> None:
     """Keep numbers and settings of a harness run, without the machine's description and paths."""
     (file,) = Path(output).glob("**/results_*.json")
     full = json.loads(file.read_text(encoding="utf-8"))

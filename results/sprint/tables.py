@@ -10,23 +10,23 @@ Pass@N of the harness's own runs in `harness/` has to be that of the tables.
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sprint_lmeval.outcomes.matrix import OutcomeMatrix
 from sprint_lmeval.passn.metrics import unbiased_pass_at_k
 from sprint_lmeval.report.curves import Curve, draw_panels
-from sprint_lmeval.report.figure_style import new_figure, save_figure
+from sprint_lmeval.report.figure_style import line_style, new_figure, save_figure
 from sprint_lmeval.runs.run import Run, check_against_results, read_runs
 from sprint_lmeval.runs.safe_text import csv_text, table_text
 from sprint_lmeval.runs.samples import Document, Samples
 from sprint_lmeval.runs.statistics import paired_bootstrap
 
-HERE = Path(__file__).parent
 N = 16
 SHOWN = (1, 2, 4, 8, 16)
 
@@ -36,8 +36,18 @@ class Study:
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.name = folder, folder.name
-        self.test, self.train = (OutcomeMatrix.load(folder / f"{split}.parquet") for split in ("test", "train"))
         self.described = json.loads((folder / "study.json").read_text())
+        matrices = folder / self.described.get("matrices", ".")
+        self.test, self.train = (OutcomeMatrix.load(matrices / f"{split}.parquet") for split in ("test", "train"))
+        self.places = dict.fromkeys((matrices, folder))  # what lies beside the matrices counts too
+        columns = self._columns("samples.parquet")
+        self.known = np.all([column.is_valid().to_numpy() for column in columns.values()], axis=0)  # asked in every run
+        self.test = self.test.select(self.known)
+        rows = {name: self._rows(column) for name, column in columns.items()}
+        self.samples = {name: (rows[name], rows[f"{name} tokens"]) for name in rows if not name.endswith(" tokens")}
+        base = [str(c) for c in self.test.candidates].index("base")
+        self.rankings = {"base/0": np.full((len(self.test.questions), N), base)}
+        self.rankings |= {name: self._rows(column) for name, column in self._columns("rankings.parquet").items()}
         self.passed: dict[str, np.ndarray] = {}
         self.each: dict[str, list[np.ndarray]] = {}  # Pass@N of each seed, [N]
         self.tokens: dict[str, np.ndarray] = {}  # mean tokens of the first N answers, [N]
@@ -45,33 +55,33 @@ class Study:
         self._sampled()
         self.harness_runs = list(self.runs())
 
-    def _ranked(self) -> None:
-        questions = np.arange(len(self.test.questions))[:, None]
-        base = [str(c) for c in self.test.candidates].index("base")
-        self._add("base", np.full((len(questions), N), base), once=True)
-        table = pq.read_table(self.folder / "rankings.parquet")
-        for name in dict.fromkeys(column.split("/")[0] for column in table.column_names):
-            for column in (c for c in table.column_names if c.split("/")[0] == name):
-                self._add(name, np.array(table[column].to_pylist()))
+    def _columns(self, file: str) -> dict[str, pa.ChunkedArray]:
+        tables = [pq.read_table(place / file) for place in self.places if (place / file).exists()]
+        return {name: table[name] for table in tables for name in table.column_names}
 
-    def _add(self, name: str, order: np.ndarray, once: bool = False) -> None:
-        rows = np.arange(len(order))[:, None]
-        passed = np.logical_or.accumulate(self.test.correct[rows, order], axis=1).astype(float)
-        spent = self.test.new_tokens[rows, order].mean(0)
-        self._average(name, passed, np.full(N, spent[0]) if once else spent.cumsum())
+    def _rows(self, column: pa.ChunkedArray) -> np.ndarray:
+        """Return a column of lists as [questions, N], without the questions that some run was not asked."""
+        return np.array(column.filter(pa.array(self.known)).to_pylist())
+
+    def _ranked(self) -> None:
+        for column, order in self.rankings.items():
+            rows, name = np.arange(len(order))[:, None], column.split("/")[0]
+            spent = self.test.new_tokens[rows, order].mean(0)
+            tokens = np.full(N, spent[0]) if name == "base" else spent.cumsum()
+            self._average(name, passed_of(self.test.correct[rows, order], independent=False), tokens)
 
     def _sampled(self) -> None:
-        file = self.folder / "samples.parquet"
-        table = pq.read_table(file) if file.exists() else None
-        for column in [c for c in table.column_names if not c.endswith(" tokens")] if table else []:
-            verdicts = np.array(table[column].to_pylist())  # [questions, samples]
-            count = verdicts.shape[1]
-            known = range(1, count + 1)  # beyond the samples that were drawn, Pass@N is not known
-            chance = {c: [unbiased_pass_at_k(count, c, k) for k in known] for c in range(count + 1)}
-            passed = np.full((len(verdicts), N), np.nan)
-            passed[:, :count] = [chance[c] for c in (verdicts == 0).sum(1)]
-            tokens = np.array(table[f"{column} tokens"].to_pylist()).mean() * np.arange(1, N + 1)
-            self._average(column.split("/")[0], passed, tokens)
+        """Independent samples of several seeds count as one draw; other runs are averaged over their seeds."""
+        for name in dict.fromkeys(column.split("/")[0] for column in self.samples):
+            found = [cells for column, cells in self.samples.items() if column.split("/")[0] == name]
+            if exchangeable(name):
+                found = [tuple(np.hstack(arrays) for arrays in zip(*found, strict=True))]
+            for verdicts, tokens in found:
+                count = verdicts.shape[1]
+                passed, spent = (np.full(shape, np.nan) for shape in ((len(verdicts), N), N))
+                passed[:, :count] = passed_of(verdicts == 0, exchangeable(name))
+                spent[:count] = tokens.mean(0).cumsum()
+                self._average(name, passed, tokens.mean() * np.arange(1, N + 1) if exchangeable(name) else spent)
 
     def _average(self, name: str, passed: np.ndarray, tokens: np.ndarray) -> None:
         seen = self.each.setdefault(name, [])
@@ -112,19 +122,15 @@ class Study:
             scores=None,
             majority=unknown,
             distinct=unknown,
-            exchangeable=name.startswith("sample"),
+            exchangeable=exchangeable(name.split("/")[0]),
             offsets=(),
         )
 
     def _cells(self, name: str) -> tuple[np.ndarray, np.ndarray, list[list[str]] | None]:
-        if name.startswith("sample"):
-            table = pq.read_table(self.folder / "samples.parquet", columns=[name, f"{name} tokens"])
-            return (*(np.array(table[column].to_pylist()) for column in table.column_names), None)
+        if name in self.samples:
+            return (*self.samples[name], None)
         names = [str(c) for c in self.test.candidates]
-        if name == "base/0":
-            order = np.full((len(self.test.questions), N), names.index("base"))
-        else:
-            order = np.array(pq.read_table(self.folder / "rankings.parquet", columns=[name])[name].to_pylist())
+        order = self.rankings[name]
         rows = np.arange(len(order))[:, None]
         candidates = [[names[place] for place in line] for line in order]
         return self.test.verdicts[rows, order], self.test.new_tokens[rows, order], candidates
@@ -148,15 +154,9 @@ class Study:
         head = ["strategy", "seeds", *(f"Pass@{k}" for k in SHOWN), "tokens for 16", "Pass@16 of each seed"]
         lines = [head]
         for name, passed in self.passed.items():
-            low, high = interval(passed)
-            mean = passed.mean(0)
-            cells = [
-                f"{100 * mean[k]:.1f} ({100 * low[k]:.1f} to {100 * high[k]:.1f})" if np.isfinite(mean[k]) else "-"
-                for k in np.array(SHOWN) - 1
-            ]
             seeds = self.each[name]
             each = ", ".join(f"{100 * s[-1]:.1f}" for s in seeds) if 1 < len(seeds) <= 5 else ""
-            lines.append([name, str(len(seeds)), *cells, f"{self.tokens[name][-1]:.0f}", each])
+            lines.append([name, str(len(seeds)), *pass_cells(passed, SHOWN), f"{self.tokens[name][-1]:.0f}", each])
         return table_text(lines)
 
     def _differences(self) -> str:
@@ -165,8 +165,7 @@ class Study:
         for first, second in self.described["compare"]:
             if first in self.passed and second in self.passed:
                 gain = self.passed[first] - self.passed[second]
-                low, high = interval(gain)
-                lines.append([f"{first} − {second}", *(difference(gain, low, high, k - 1) for k in SHOWN)])
+                lines.append([f"{first} − {second}", *gain_cells(gain, SHOWN)])
         return table_text(lines)
 
     def _heads(self) -> str:
@@ -177,16 +176,45 @@ class Study:
         base = names.index("base")
         best = max((n for n in names if n != "base"), key=lambda n: trained[n])
         gain = (solved[:, names.index(best)].astype(float) - solved[:, base])[:, None]
-        low, high = interval(gain)
         better = sum(solved[:, i].mean() > solved[:, base].mean() for i in range(len(names)))
         oracle = solved.any(1).mean()
         share = {name: f"{100 * solved[:, names.index(name)].mean():.1f} %" for name in (best, "base")}
         return (
             f"The best single head of the training questions, {best} ({100 * trained[best]:.1f} % of them; base "
             f"{100 * trained['base']:.1f} %), solves {share[best]} of the test questions and base {share['base']}: a "
-            f"difference of {difference(gain, low, high, 0)} points. {better} of {len(names) - 1} single heads are "
+            f"difference of {gain_cells(gain, [1])[0]} points. {better} of {len(names) - 1} single heads are "
             f"above base on the test questions. All {len(names)} candidates together solve {100 * oracle:.1f} %."
         )
+
+
+def exchangeable(name: str) -> bool:
+    """Whether a strategy's responses are independent: `sample T 0.6`, not `sample T 0.6, arithmetic`."""
+    return name.startswith("sample ") and "," not in name
+
+
+def passed_of(correct: np.ndarray, independent: bool) -> np.ndarray:
+    """Return Pass@1..N of each question from [questions, N]: of the first ones, or unbiased of independent samples."""
+    if not independent:
+        return np.logical_or.accumulate(correct, axis=1).astype(float)
+    count = correct.shape[1]
+    chance = [[unbiased_pass_at_k(count, c, k) for k in range(1, count + 1)] for c in range(count + 1)]
+    return np.array(chance)[correct.sum(1)]
+
+
+def pass_cells(passed: np.ndarray, shown: Sequence[int]) -> list[str]:
+    """Return Pass@N in percent with its interval, for the N shown; `passed` is [questions, N]."""
+    passed = passed[:, np.array(shown) - 1]
+    known = (100 * np.array([passed.mean(0), *interval(passed)])).T
+    return [f"{mean:.1f} ({low:.1f} to {high:.1f})" if np.isfinite(mean) else "-" for mean, low, high in known]
+
+
+def gain_cells(gain: np.ndarray, shown: Sequence[int]) -> list[str]:
+    """Return mean differences in points, bold where the interval excludes zero; `gain` is [questions, N]."""
+    gain, cells = gain[:, np.array(shown) - 1], []
+    for mean, low, high in (100 * np.array([gain.mean(0), *interval(gain)])).T:
+        sure = "**" if low > 0 or high < 0 else ""
+        cells.append(f"{sure}{mean:+.1f}{sure} ({low:+.1f} to {high:+.1f})" if np.isfinite(mean) else "-")
+    return cells
 
 
 def interval(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -198,37 +226,36 @@ def interval(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return bounds[0], bounds[1]
 
 
-def difference(gain: np.ndarray, low: np.ndarray, high: np.ndarray, k: int) -> str:
-    if np.isnan(gain[:, k]).any():
-        return "-"
-    sure = "**" if low[k] > 0 or high[k] < 0 else ""
-    return f"{sure}{100 * gain[:, k].mean():+.1f}{sure} ({100 * low[k]:+.1f} to {100 * high[k]:+.1f})"
-
-
 def draw(study: Study) -> None:
     """Write the curves over N and over tokens, PNG and SVG."""
     figure, (panels,) = new_figure(10.5, 4.8, 1, 2)
     curves = []
-    for name in (n for n in study.described["drawn"] if n in study.passed):
+    for number, name in enumerate(n for n in study.described["drawn"] if n in study.passed):
         passed = study.passed[name]
         known = int(np.isfinite(passed[0]).sum())
         low, high = (bound[:known] for bound in interval(passed))
         tokens = study.tokens[name][:known]
-        curves.append(Curve(name, passed[:, :known].mean(0), low, high, tokens, flat=name == "base"))
-    draw_panels(panels, curves, N, {})
+        curve = Curve(name, passed[:, :known].mean(0), low, high, tokens, flat=name == "base")
+        curves.append((curve, line_style(number, name.startswith("sprint"))))
+    draw_panels(panels, curves, N)
     panels[0].set_title(study.described["title"], loc="left")
     save_figure(figure, study.folder / "curves")
 
 
-def main(check: bool) -> int:
-    readme = HERE / "README.md"
+def between_marks(page: str, name: str, text: str) -> str:
+    """Return a page with a text between the marks of that name."""
+    start, end = f"<!-- tables of {name} -->", f"<!-- end of {name} -->"
+    return page[: page.index(start)] + f"{start}\n\n{text}\n\n" + page[page.index(end) :]
+
+
+def rebuild(here: Path, kind: type[Study], check: bool) -> int:
+    """Write the tables and curves of every study in a folder, or say which are not what the files say."""
+    readme = here / "README.md"
     text = readme.read_text(encoding="utf-8")
     wrong = []
-    for folder in sorted(path.parent for path in HERE.glob("*/study.json")):
-        study = Study(folder)
-        start, end = f"<!-- tables of {study.name} -->", f"<!-- end of {study.name} -->"
-        new = text[: text.index(start)] + f"{start}\n\n{study.text()}\n\n" + text[text.index(end) :]
-        curves = folder / "curves.csv"
+    for study in (kind(path.parent) for path in sorted(here.glob("*/study.json"))):
+        new = between_marks(text, study.name, study.text())
+        curves = study.folder / "curves.csv"
         if check:
             wrong += [readme] * (new != text)
             wrong += [curves] * (curves.read_text() != study.curves())
@@ -236,14 +263,15 @@ def main(check: bool) -> int:
             curves.write_text(study.curves())
             draw(study)
         text = new
-    if check:
-        for file in wrong:
-            print(f"{file.relative_to(HERE)} differs from the measured files: run python results/sprint/tables.py")
-        print(f"results/sprint: {'differs from' if wrong else 'is what'} the measured files{'' if wrong else ' say'}")
-        return int(bool(wrong))
-    readme.write_text(text, encoding="utf-8")
-    return 0
+    if not check:
+        readme.write_text(text, encoding="utf-8")
+        return 0
+    folder = f"results/{here.name}"
+    for file in wrong:
+        print(f"{file.relative_to(here)} differs from the measured files: run python {folder}/tables.py")
+    print(f"{folder}: {'differs from' if wrong else 'is what'} the measured files{'' if wrong else ' say'}")
+    return int(bool(wrong))
 
 
 if __name__ == "__main__":
-    sys.exit(main("--check" in sys.argv[1:]))
+    sys.exit(rebuild(Path(__file__).parent, Study, "--check" in sys.argv[1:]))

@@ -23,6 +23,7 @@ from sprint_lmeval.answers.math_notation import join_marked_groups, repeating_as
 
 MAX_SIDE = 60  # tokens of one side; a longer one is no equation
 MAX_DIGITS = 30  # of one number
+MAX_DECIMALS = 4  # of a value that is written
 MAX_LINE = 2_000  # characters; longer lines hold no working
 
 _PLAIN = str.maketrans(
@@ -64,8 +65,36 @@ def false_equations(text: str) -> list[str]:
     for line in text.splitlines():
         if "=" in line and len(line) <= MAX_LINE:
             line = _plain(line)
-            found += _false_in(line, _tokens(line))
+            found += [_shown(line, left, right) for _, left, right in _false_in(_tokens(line))]
     return found
+
+
+def first_false_sum(text: str) -> tuple[int, str] | None:
+    """Return the index behind the `=` of the first false sum that can be put right, and the value of its left side.
+
+    That is an equation with an operation on its left and no percentage on its right, whose left side has a value of
+    few digits: `10 / 3 = 3.33` stays as it is.
+    """
+    start = 0
+    for line in text.splitlines(keepends=True):
+        if "=" in line and len(line) <= MAX_LINE:
+            signs = [match.end() for match in re.finditer("=", line)]  # as many as in the plain line
+            for number, left, right in _false_in(_tokens(_plain(line))):
+                value = _decimal(_Value(left, 100).whole()) if _operates(left) else None
+                if value is not None and not any(token.percent for token in right):
+                    return start + signs[number], value
+        start += len(line)
+    return None
+
+
+def _decimal(value: Fraction) -> str | None:
+    """The value in decimal notation; None where it takes more than `MAX_DECIMALS` or `MAX_DIGITS`."""
+    scaled = value * 10**MAX_DECIMALS
+    if scaled.denominator != 1 or abs(scaled) >= 10**MAX_DIGITS:
+        return None
+    digits = f"{abs(scaled.numerator):0{MAX_DECIMALS + 1}}"
+    decimals = digits[-MAX_DECIMALS:].rstrip("0")
+    return ("-" if value < 0 else "") + digits[:-MAX_DECIMALS] + (f".{decimals}" if decimals else "")
 
 
 def _plain(line: str) -> str:
@@ -105,15 +134,18 @@ def _signs(line: str, match: re.Match, kind: str, tokens: list[Token]) -> list[T
     return [Token("*", match.start(), match.start()), token] if product else [token]
 
 
-def _false_in(line: str, tokens: list[Token]) -> list[str]:
+def _false_in(tokens: list[Token]) -> list[tuple[int, list[Token], list[Token]]]:
+    """The number of each false equation's sign among the signs of the line, from 0, and its two sides."""
     found = []
-    for index, token in enumerate(tokens):
-        if token.kind != "=":
-            continue
+    for number, index in enumerate(index for index, token in enumerate(tokens) if token.kind == "="):
         left, right = _side_before(tokens, index), _side_after(tokens, index)
         if left and right and (_operates(left) or _operates(right)) and _differ(left, right):
-            found.append(" ".join(line[left[0].start : right[-1].end].split()))
+            found.append((number, left, right))
     return found
+
+
+def _shown(line: str, left: list[Token], right: list[Token]) -> str:
+    return " ".join(line[left[0].start : right[-1].end].split())
 
 
 def _operates(tokens: list[Token]) -> bool:

@@ -6,6 +6,7 @@ to answer, so a response that breaks off before its box has no answer: under an 
 picked from unfinished working would add up to lucky hits. Where a last box breaks off after a complete one, the
 complete one counts.
 Kind "number" (GSM8K): that box, else what follows the last `####`, else "answer is", else the last number of the text.
+`paper_answer` reads as the paper's grader does: the first box, the last number.
 """
 
 import re
@@ -30,6 +31,8 @@ _ANSWER_IS = re.compile(rf"{_ANSWER_WORDS}[\s:*=]{{0,20}}([^\n]{{0,200}})", re.I
 _REMARK = re.compile(r"\([^()\n]{0,200}\)")
 _HEADING = re.compile(r"\s*\d{1,2}[.)]\s+[A-Za-z]")
 _SENTENCE_END = re.compile(r"[.!?](?:\s|$)")
+_BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
+_DIGITS = re.compile(r"-?\d+(?:\.\d+)?")
 
 
 def last_box(response: str) -> str | None:
@@ -76,6 +79,19 @@ def extract_number(response: str) -> str | None:
                 return answer
     number = _last_number(response[-20_000:])
     return None if number is None else show_number(number)
+
+
+def paper_answer(response: str, kind: str) -> str | None:
+    r"""The answer as the paper's grader finds it: the first `\boxed{}` (math), the last run of digits (number)."""
+    response = readable(response)
+    if kind == "number":
+        return next(reversed(_DIGITS.findall(response[-20_000:].replace(",", ""))), None)
+    start, depth = response.find("\\boxed{") + len("\\boxed{"), 1
+    for brace in _BRACE.finditer(response, start) if start >= len("\\boxed{") else ():
+        depth += {"{": 1, "}": -1}.get(brace.group(), 0)
+        if not depth:
+            return response[start : brace.start()].strip() or None
+    return None
 
 
 def readable(response: str) -> str:

@@ -18,7 +18,7 @@ from fractions import Fraction
 from importlib.metadata import PackageNotFoundError, version
 from typing import Protocol
 
-from sprint_lmeval.answers.extraction import extract_math, extract_number
+from sprint_lmeval.answers.extraction import extract_math, extract_number, paper_answer
 from sprint_lmeval.answers.numerals import exact_number, lone_number
 from sprint_lmeval.answers.plain import MAX_PARSED, is_plain, same_without_algebra
 from sprint_lmeval.answers.worker_pool import pool
@@ -118,6 +118,16 @@ def judge_many(questions: list[tuple[list[str], str, str]], memory: Memory | Non
     for found, (_, gold, kind) in zip(answers, questions, strict=True):
         rows.append((found, [verdicts.get((answer, gold, kind), Verdict.no_answer) for answer in found], kind, memory))
     return [Judgement(*row[:2], groups) for row, groups in zip(rows, pool().each(_groups, rows), strict=True)]
+
+
+def paper_verdicts(responses: list[str], gold: str, kind: str, memory: Memory | None = None) -> list[Verdict]:
+    """Verdicts of the answers that the paper's grader reads (`paper_answer`); what equals the gold is decided as ever.
+
+    Its tolerance for numbers, 1e-4, is ours too.
+    """
+    answers = [paper_answer(response, kind) for response in responses]
+    verdicts = _verdicts([(answer, gold, kind) for answer in dict.fromkeys(answers) if answer is not None], memory)
+    return [verdicts.get((answer, gold, kind), Verdict.no_answer) for answer in answers]
 
 
 def group_answers(questions: list[tuple[list[str | None], list[Verdict], str]]) -> list[list[int | None]]:

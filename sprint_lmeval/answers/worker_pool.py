@@ -6,8 +6,8 @@ processor time or memory, and is replaced when next needed. Callers may be threa
 workers. All end with this process, however it ends.
 
 A job's limit is the worker's processor time. The clock is a backstop for a worker that neither computes nor ends: it
-counts only while this process waits (not while the whole job is paused) and, on Linux, while the worker uses no
-processor time (not while it gets little on a busy machine); then the job is tried once more.
+counts only while this process waits (not while the whole job is paused) and, on Linux, while the worker neither
+computes nor waits for a processor (not while it gets little on a busy machine); then the job is tried once more.
 """
 
 import atexit
@@ -21,6 +21,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
 from sprint_lmeval.answers.worker import CPU_LIMIT_S, MEMORY_LIMIT
 from sprint_lmeval.errors import InputError, cause
@@ -110,11 +111,11 @@ class Worker:
 
     def _receive(self, limit_s: float) -> dict | None:
         """The next line, {"died": exit status} at the end of the pipe, None after `limit_s` of standing still."""
-        looks, used = max(1, round(limit_s / _LOOK_EVERY_S)), None
+        looks, seen = max(1, round(limit_s / _LOOK_EVERY_S)), None
         while b"\n" not in self.received:
             if not _readable(self.process.stdout, _LOOK_EVERY_S):
-                before, used = used, _processor_time(self.process.pid)
-                looks -= used is None or used == before
+                before, seen = seen, _activity(self.process.pid)
+                looks -= seen is None or (seen == before and not seen.runnable)
                 if looks <= 0:
                     return None
                 if _WATCHES_MEMORY and _resident_bytes(self.process.pid) > MEMORY_LIMIT:
@@ -257,12 +258,20 @@ def _readable(pipe, timeout_s: float) -> bool:
         return bool(selector.select(timeout_s))
 
 
-def _processor_time(process_id: int) -> int | None:
-    """Ticks that a process has computed; None where the system does not say."""
+class _Activity(NamedTuple):
+    """What a process did: ticks it has computed, and whether it computes or waits for a processor now."""
+
+    ticks: int
+    runnable: bool
+
+
+def _activity(process_id: int) -> _Activity | None:
+    """None where the system does not say."""
     try:
         with open(f"/proc/{process_id}/stat", encoding="ascii", errors="replace") as shown:
-            return sum(map(int, shown.read().rpartition(")")[2].split()[11:13]))
-    except (OSError, ValueError):
+            fields = shown.read().rpartition(")")[2].split()
+        return _Activity(sum(map(int, fields[11:13])), fields[0] == "R")
+    except (OSError, ValueError, IndexError):
         return None
 
 

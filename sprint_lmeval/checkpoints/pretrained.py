@@ -99,6 +99,24 @@ def fetch_config(name: str, /, **arguments: object):
         raise InputError(f"pretrained={name} could not be loaded ({said}): {WAYS_OUT}") from None
 
 
+def load_eager(name: str, trust_remote_code: bool = False):
+    """Return a model, ready to read, and its tokenizer; its attention is eager, so that it can hand out its weights.
+
+    Raises:
+        InputError: either cannot be had.
+    """
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=trust_remote_code)
+        model = AutoModelForCausalLM.from_pretrained(
+            name, attn_implementation="eager", dtype="auto", trust_remote_code=trust_remote_code
+        )
+    except Exception as error:  # third-party code that reads untrusted files: it raises what it likes
+        raise InputError(f"pretrained={name} could not be loaded ({cause(error, 300)}): {WAYS_OUT}") from None
+    return model.eval().to(default_device(None)), tokenizer
+
+
 def default_device(given: str | None) -> str:
     """Return the device to use: what was given, or the best one there is.
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from sprint_lmeval.candidates import BASE, Candidate, parse_candidates
 from sprint_lmeval.commands.parsing import positive_number
 from sprint_lmeval.errors import InputError
+from sprint_lmeval.names import documentation
 from sprint_lmeval.strategies.head_lists import every_head, parse_layers
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ def add(commands):
     parser = commands.add_parser(
         "adapters",
         help="pruned heads as LoRA adapters, for vLLM, PEFT and others",
-        description="One adapter folder per candidate, from the model's safetensors files (docs/scale.md).",
+        description=f"One adapter folder per candidate, from the model's safetensors files ({documentation('scale')}).",
         allow_abbrev=False,
     )
     parser.add_argument("model", metavar="MODEL", help="a model folder, a hub id, or tiny")

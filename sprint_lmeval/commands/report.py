@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sprint_lmeval.errors import needs
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -20,16 +22,16 @@ def add(commands):
     parser.add_argument("results", nargs="+", metavar="RESULTS", help="results of *_passn tasks: files or folders")
     parser.add_argument("-o", "--output", required=True, metavar="DIR", help="the report; an older one is replaced")
     parser.add_argument("--matrix", action="append", default=[], metavar="FILE", help="an outcome matrix (parquet)")
-    parser.add_argument("--no-texts", action="store_true", help="a page without problems, answers and responses")
-    strictness = parser.add_mutually_exclusive_group()
-    strictness.add_argument("--strict", action="store_true", help="refuse runs that cannot be compared")
-    # accepted, never read: the old name of the default
-    strictness.add_argument("--separate", action="store_true", help="tables of their own for them (the default)")
+    parser.add_argument(
+        "--no-texts", action="store_true", help="a page without problems, prompts, answers and responses"
+    )
+    parser.add_argument("--strict", action="store_true", help="refuse runs that cannot be compared")
     return parser
 
 
 def call(options) -> str:
     """Return what was written, and what was left out."""
+    needs("report", "matplotlib", "plotly", "itables", "latex2mathml")
     from sprint_lmeval.report.matrices import read_matrices
     from sprint_lmeval.report.write import apart, write_report
     from sprint_lmeval.runs.result_files import named_paths

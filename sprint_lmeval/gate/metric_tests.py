@@ -10,13 +10,12 @@ import numpy as np
 from sprint_lmeval.answers.verdicts import VERDICTS, Verdict
 from sprint_lmeval.errors import InputError
 from sprint_lmeval.gate.rules import Rules
-from sprint_lmeval.passn.metrics import mean_metrics
 from sprint_lmeval.runs.run import Run
 from sprint_lmeval.runs.statistics import holm, mcnemar, paired_bootstrap
 
 ROUNDING = 1e-9
 RESAMPLES = 10_000
-LOWER_IS_BETTER = tuple(name for name, higher in mean_metrics(1).items() if not higher)
+LOWER_IS_BETTER = ("no_answer", "truncated", "grader_failed")
 NO_ANSWER = VERDICTS.index(Verdict.no_answer)
 FAILED = (VERDICTS.index(Verdict.timeout), VERDICTS.index(Verdict.error))
 

@@ -8,31 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
-from typing import NamedTuple
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from sprint_lmeval.generation.fast.device_limits import limits_of
-from sprint_lmeval.generation.fast.lm_head import plain_head
+from sprint_lmeval.generation.fast.lm_head import plain_head, steps_of
 from sprint_lmeval.generation.fast.probe import probe_of
-from sprint_lmeval.generation.rows import Row, Settings, encode
+from sprint_lmeval.generation.rows import Row, Settings, Step, encode
 from sprint_lmeval.pruning.heads import text_config
 from sprint_lmeval.pruning.hooks import HeadLayout, head_layout, prune_heads
-
-
-class Step(NamedTuple):
-    """One token of an answer.
-
-    Attributes:
-        token: its id.
-        log_probability: natural logarithm, without temperature, penalties or filters.
-        others: the best other tokens, (id, log-probability) each, the most probable first.
-    """
-
-    token: int
-    log_probability: float
-    others: tuple[tuple[int, float], ...]
 
 
 def alternatives(
@@ -105,10 +90,5 @@ class _Reader:
         steps = []
         for start in range(0, len(answer), self.most_logits):
             part, tokens = states[start : start + self.most_logits], answer[start : start + self.most_logits]
-            scores = (self.head.head(part) if self.head else part).float().log_softmax(-1)  # [tokens, vocabulary]
-            own = scores.gather(1, torch.tensor(tokens, device=scores.device)[:, None])[:, 0].tolist()
-            best = scores.topk(min(self.top + 1, scores.shape[-1]))
-            for token, probability, values, indices in zip(tokens, own, *map(torch.Tensor.tolist, best), strict=True):
-                others = [pair for pair in zip(indices, values, strict=True) if pair[0] != token]
-                steps.append(Step(token, probability, tuple(others[: self.top])))
+            steps += steps_of(self.head.head(part) if self.head else part, tokens, self.top)
         return steps

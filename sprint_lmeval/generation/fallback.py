@@ -11,9 +11,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
-from transformers import Cache, LogitsProcessorList, PreTrainedModel, PreTrainedTokenizerBase, StoppingCriteriaList
+from transformers import (
+    Cache,
+    GenerationMixin,
+    LogitsProcessorList,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    StoppingCriteriaList,
+)
 
 from sprint_lmeval.generation.account import Account
+from sprint_lmeval.generation.fast.kv_cache import cache_argument
 from sprint_lmeval.generation.rows import Response, Row, Settings, end_token_ids, response_of
 from sprint_lmeval.generation.sampling import RowSampler
 from sprint_lmeval.generation.stopping import StopStrings
@@ -123,11 +131,11 @@ class _Decoder:
         before, started = ids.shape[1] - self.prompt_tokens, time.perf_counter()
         given, limit = [len(row.given) for row in rows], self.settings.max_new_tokens
         stops = StopStrings(self.tokenizer, list(self.settings.until), len(ids), self.prompt_tokens, given)
+        name = cache_argument(GenerationMixin.prepare_inputs_for_generation)
         with prune_heads(self.model, [row.candidate for row in rows], self.layout):
             output = self.model.generate(
                 input_ids=ids,
                 attention_mask=mask,
-                past_key_values=cache,
                 max_new_tokens=min(self.longest_span, limit - min(given) - before),
                 pad_token_id=self.pad,
                 eos_token_id=self.ends or None,
@@ -141,6 +149,7 @@ class _Decoder:
                 top_k=None,
                 top_p=None,
                 use_cache=True,
+                **{name: cache},
                 **self.settings.generate_arguments,
             )
         new = output.sequences[:, self.prompt_tokens :].tolist()
@@ -157,7 +166,7 @@ class _Decoder:
             or stopped is not None
             or not set(self.ends).isdisjoint(tokens[before:])
         }
-        return output.sequences, output.past_key_values, finished
+        return output.sequences, output[name], finished
 
 
 def _sampler(batch: list[Row], settings: Settings) -> RowSampler | None:

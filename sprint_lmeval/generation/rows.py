@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from sprint_lmeval.candidates import Candidate
 
@@ -47,6 +47,20 @@ class Row:
             raise ValueError(f"code={self.code}, seed={self.seed} given: a code is from 0 up to below 1, beside a seed")
 
 
+class Step(NamedTuple):
+    """One token of an answer.
+
+    Attributes:
+        token: its id.
+        log_probability: natural logarithm, without temperature, penalties or filters.
+        others: the best other tokens, (id, log-probability) each, the most probable first.
+    """
+
+    token: int
+    log_probability: float
+    others: tuple[tuple[int, float], ...]
+
+
 @dataclass(frozen=True)
 class Response:
     """The text of a row.
@@ -58,6 +72,7 @@ class Response:
         cut_tokens: how many tokens the prompt lost at its left end, where it was too long for the model.
         tokens: ids of the whole response, given tokens and end token included; only where `generate` was asked to keep
             them. A response from a store has none: a row that needs them is generated again.
+        steps: the generated tokens, with what else there was to choose; only where `Successors` asked for it.
     """
 
     text: str
@@ -65,6 +80,17 @@ class Response:
     new_tokens: int
     cut_tokens: int = 0
     tokens: tuple[int, ...] = field(default=(), compare=False, repr=False)
+    steps: tuple[Step, ...] = field(default=(), compare=False, repr=False)
+
+
+class Successors(Protocol):
+    """Decides which rows are decoded after others, from what else those might have written."""
+
+    def top(self, row: Row) -> int:
+        """Return how many other tokens `Response.steps` has at each step of this row; 0: no steps are needed."""
+
+    def after(self, row: Row, response: Response) -> Sequence[Row]:
+        """Return rows to decode next, which have the prompt and candidate of `row` and `given` tokens."""
 
 
 @dataclass(frozen=True)
@@ -118,11 +144,23 @@ def encode(tokenizer: PreTrainedTokenizerBase, prompt: str, settings: Settings) 
     return ids
 
 
+def whole_response(
+    tokenizer: PreTrainedTokenizerBase, row: Row, ends: Collection[int], settings: Settings
+) -> Response | None:
+    """Return the response of a row whose given tokens are a whole answer; None where it has to be decoded."""
+    given, stops = list(row.given), [stop for stop in settings.until if stop]
+    text = tokenizer.decode(given, skip_special_tokens=True) if stops else ""
+    stopped = len(given) if any(stop in text for stop in stops) else None
+    if stopped is None and len(given) < settings.max_new_tokens and set(ends).isdisjoint(given):
+        return None
+    return response_of(tokenizer, given, stopped, ends, settings, len(given))
+
+
 def response_of(
     tokenizer: PreTrainedTokenizerBase,
     tokens: list[int],
     stopped: int | None,
-    ends: list[int],
+    ends: Collection[int],
     settings: Settings,
     given: int = 0,
 ) -> Response:

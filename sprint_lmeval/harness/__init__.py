@@ -5,10 +5,12 @@ top level are replaced here, in command_line.py. A package that this one imports
 its own patches. All of them, each with its reason and with the change upstream that would end it:
 
 autoload, which every Python process imports:
-    lm_eval.models, lm_eval.tasks._index: a loader that adds our models and tasks after the module's own code.
+    lm_eval.models, lm_eval.tasks._index, lm_eval.utils: a loader that acts after the module's own code.
         lm_eval 0.4.13 finds no plugins. Ends for models with the release that reads the entry points `lm_eval.models`.
     TaskIndex.build: our task folder right behind the harness's own.
         Ends when task folders can be plugins as well.
+    lm_eval.utils.make_table: a few metrics of our tasks, pass@4 before pass@16.
+        Ends when a task says which metrics are shown, and where.
 
 errors, which every package imports, and only where a command line owns the process:
     sys.excepthook, sys.unraisablehook, signal handlers: one sentence and an exit status for mistakes and signals.
@@ -22,6 +24,12 @@ harness.command_line:
         Ends when the harness's parser says one by itself.
     lm_eval.evaluator.evaluate, within a block: N is set on the loaded tasks, a dry run or a sweep steps in.
         Ends with an option `--repeats` and a call between loading and evaluating.
+    lm_eval.tasks.TaskManager, within a block: the harness's tasks are not read where all are ours: six seconds less.
+        Ends when the harness reads its task files lazily, or keeps its index.
+
+passn.task, in our own task class:
+    scorer._reduced_docs of lm_eval 0.5: a question's row gets its lists back, of which the scorer keeps none.
+        Ends when a logged sample holds all that `process_results` returned.
 
 models.hf_lazy:
     HFLM._create_model, overridden: weights wait until a response is missing. model.to of the stand-in: does nothing.

@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from math import ceil
 
+from sprint_lmeval.candidates import some_of
+
 TRIAL_S = 30.0  # at most about so long is spent on a task's trial, where its first question takes less
 TRIAL_ROWS = 256  # rows of a trial where no batch size is given
 
@@ -50,11 +52,9 @@ def describe_run(lm, task_dict: dict, limit=None, samples=None, **options) -> st
 
 def build_requests(lm, name: str, task, limit, samples, options: dict) -> None:
     """Build every prompt of `task` as the harness's `evaluate` does, for all ranks at once."""
-    from lm_eval.evaluator_utils import get_sample_size
-
     chat = options.get("apply_chat_template")
     task.build_all_requests(
-        limit=get_sample_size(task, limit),
+        limit=limit and (ceil(len(task.eval_docs) * limit) if limit < 1 else int(limit)),
         samples=samples.get(name) if samples is not None else None,
         rank=0,
         world_size=1,
@@ -93,7 +93,7 @@ def candidate_lines(lm, instances: list) -> list[str]:
         return []
     same = all(candidates == lists[0] for candidates in lists)
     which = "the same for every question" if same else "of the first question; they differ between questions"
-    return [f"  candidates: {' '.join(map(str, lists[0]))} ({which})"]
+    return [f"  {some_of(lists[0])}, {which}"]
 
 
 def rows_line(lm, instances: list) -> str:

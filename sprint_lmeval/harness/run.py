@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from sprint_lmeval import autoload
 from sprint_lmeval.errors import InputError
-from sprint_lmeval.harness.command_line import evaluate_replaced_by, harness_sentence, parsed
+from sprint_lmeval.harness.command_line import evaluate_replaced_by, harness_sentence, parsed, quick_index
 
 logger = logging.getLogger(f"lm_eval.{__name__}")
 EVERY_TASK = ""  # in N by task: all that take N
@@ -38,7 +38,8 @@ def run(options: list[str], n: dict[str, int] | None = None, dry_run: bool = Fal
     if not options:
         command_line._subparsers.choices["run"].print_help()
         return
-    with evaluate_replaced_by(lambda real: prepared(plan if dry_run else real, n)), harness_sentence(everything=False):
+    stepping_in = evaluate_replaced_by(lambda real: prepared(plan if dry_run else real, n))
+    with stepping_in, quick_index(arguments.tasks), harness_sentence(everything=False):
         command_line.execute(arguments)
 
 

@@ -1,34 +1,32 @@
 """`sprint-lmeval sweep`: every head of the chosen layers, and base, over the questions of one task -> outcome matrix.
 
-In: options of `lm_eval run` for model and task, layers, and which questions. Out: a matrix file. It is a harness run
-with all those candidates at once, whose responses go through a store beside the matrix: killed at any moment and
-started again it goes on where it was, and what it generated serves every later evaluation with `store=`.
+In: options of `lm_eval run` for model and task, layers or candidates, and which questions. Out: a matrix file. It is a
+harness run with all those candidates at once, whose responses go through a store beside the matrix: killed at any
+moment and started again it goes on where it was, and what it generated serves every later evaluation with `store=`.
 """
 
 from __future__ import annotations
 
 import json
-import logging
-import random
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from sprint_lmeval import __version__, autoload
-from sprint_lmeval.candidates import BASE, Candidate
+from sprint_lmeval.candidates import BASE, Candidate, parse_candidates, some_of
 from sprint_lmeval.errors import InputError, show_one_sentence
-from sprint_lmeval.harness.command_line import evaluate_replaced_by, harness_sentence
+from sprint_lmeval.harness.command_line import evaluate_replaced_by, harness_sentence, quick_index
 from sprint_lmeval.harness.one_at_a_time import alone_with
 from sprint_lmeval.harness.run import EVERY_TASK, set_repeats
 from sprint_lmeval.harness.sweep_options import check_names, harness_config
 from sprint_lmeval.outcomes.from_samples import fields_of_rows
 from sprint_lmeval.outcomes.matrix import OutcomeMatrix
 from sprint_lmeval.outcomes.parquet import check_output
-from sprint_lmeval.outcomes.question import question_hash
 from sprint_lmeval.runs.facts import PRIVATE, run_facts
+from sprint_lmeval.selection.draw import drawn_questions
+from sprint_lmeval.selection.encoder import Encoder
 from sprint_lmeval.strategies.head_lists import every_head, parse_layers
-
-log = logging.getLogger(f"lm_eval.{__name__}")
 
 
 @dataclass(frozen=True)
@@ -39,8 +37,10 @@ class Plan:
         output: the matrix file.
         store: the responses; None: beside the matrix.
         layers: `all`, numbers and ranges such as `4,8,12` or `0-7`, None: those of `spread`.
+        candidates: a list or file of candidates, in place of every head of the layers; None: these.
         questions: how many, None: all.
         seed: of the draw of questions; a larger draw holds a smaller one of the same seed.
+        draw: `uniform` or `diverse` (selection/draw.py).
         texts: whether the matrix keeps the problems' texts.
         overwrite: whether a matrix that is there is replaced.
     """
@@ -48,8 +48,10 @@ class Plan:
     output: Path
     store: Path | None = None
     layers: str | None = None
+    candidates: str | None = None
     questions: int | None = None
     seed: int = 0
+    draw: str = "uniform"
     texts: bool = True
     overwrite: bool = False
 
@@ -73,20 +75,34 @@ def sweep(plan: Plan, options: list[str]) -> str | None:
     config = harness_config(options)
     check_names(config.model, config.model_args)
     heads = heads_of(config.model_args)
-    layers = parse_layers(plan.layers, heads)
-    candidates = every_head(heads, layers)
+    candidates = swept_candidates(plan, heads)
     check_files(plan)
+    if plan.draw == "diverse":
+        Encoder.find()  # one that is missing shows before the model is looked at
     with alone_with(plan.store_file):
         finished = finished_matrix(plan, candidates)
         results = evaluated(config, candidates, plan, generating=finished is None)
         if results is None:
             return None
-        matrix = matrix_of(results, config, plan, layers)
+        matrix = matrix_of(results, config, plan, candidates)
         if finished is None:
             matrix.save(plan.output, overwrite=plan.overwrite)
         elif matrix.digest != finished.digest:
             raise another_is_there(plan)
     return described(matrix, results, plan)
+
+
+def swept_candidates(plan: Plan, heads: list[int]) -> list[Candidate]:
+    """Return base and every head of the layers, or base and the candidates that were listed."""
+    if plan.candidates is None:
+        return every_head(heads, parse_layers(plan.layers, heads))
+    if plan.layers is not None:
+        raise InputError("--layers and --candidates given: a sweep takes one of the two")
+    try:
+        listed = parse_candidates(plan.candidates)
+    except ValueError as error:
+        raise InputError(f"--candidates: {error}") from None
+    return [BASE, *(candidate for candidate in listed if candidate != BASE)]
 
 
 def check_files(plan: Plan) -> None:
@@ -123,7 +139,8 @@ def finished_matrix(plan: Plan, candidates: list[Candidate]) -> OutcomeMatrix | 
         matrix = OutcomeMatrix.load(plan.output)
     except InputError:
         raise another_is_there(plan) from None
-    if list(matrix.candidates) != candidates or matrix.facts.get("seed") != plan.seed or not plan.store_file.exists():
+    drawn = matrix.facts.get("seed"), matrix.facts.get("draw", "uniform")
+    if list(matrix.candidates) != candidates or drawn != (plan.seed, plan.draw) or not plan.store_file.exists():
         raise another_is_there(plan)
     return matrix
 
@@ -146,11 +163,10 @@ def evaluated(config, candidates: list[Candidate], plan: Plan, generating: bool 
     """
     from lm_eval import simple_evaluate
 
-    with harness_sentence():
+    with harness_sentence(), quick_index(config.tasks):
         tasks = config.process_tasks(config.metadata)
     model_args = {**config.model_args, "head_masks": [str(c) for c in candidates], "store": str(plan.store_file)}
-    log.info("sweep of %d candidates; responses are kept in %s", len(candidates), plan.store_file)
-    with evaluate_replaced_by(lambda real: on_drawn_questions(real, len(candidates), plan, generating)):
+    with evaluate_replaced_by(lambda real: on_drawn_questions(real, candidates, plan, generating)):
         return simple_evaluate(
             model=config.model,
             model_args=model_args,
@@ -170,8 +186,8 @@ def evaluated(config, candidates: list[Candidate], plan: Plan, generating: bool 
         )
 
 
-def on_drawn_questions(evaluate: Callable, n: int, plan: Plan, generating: bool) -> Callable:
-    """Return the harness's `evaluate` for one task, with N = n and the drawn questions."""
+def on_drawn_questions(evaluate: Callable, candidates: list[Candidate], plan: Plan, generating: bool) -> Callable:
+    """Return the harness's `evaluate` for one task, with N = all candidates and the drawn questions."""
 
     def none_is_missing() -> None:
         raise another_is_there(plan)
@@ -180,40 +196,31 @@ def on_drawn_questions(evaluate: Callable, n: int, plan: Plan, generating: bool)
         tasks = task_dict["tasks"]
         if len(tasks) != 1:
             raise InputError(f"tasks {', '.join(tasks)} given, a matrix is of one: name one *_passn task")
-        set_repeats(tasks, {EVERY_TASK: n})
+        set_repeats(tasks, {EVERY_TASK: len(candidates)})
         if not generating:
             lm.load_weights = none_is_missing  # called before the first row is generated
-        ((name, task),) = tasks.items()
-        drawn = drawn_questions([doc["question"] for doc in task.eval_docs], plan.questions, plan.seed)
-        return evaluate(lm=lm, task_dict=task_dict, **{**options, "samples": {name: drawn}})
+        (task,) = tasks.values()
+        task.drawn = drawn_questions([doc["question"] for doc in task.eval_docs], plan.questions, plan.seed, plan.draw)
+        if lm.rank == 0:
+            count = len(task.drawn)
+            what = f"{count} questions x {some_of(candidates)} = {count * len(candidates)} answers"
+            print(f"sweep: {what}, kept in {plan.store_file}; then the matrix, {plan.output}", file=sys.stderr)
+        return evaluate(lm=lm, task_dict=task_dict, **options)
 
     return evaluate_drawn
 
 
-def drawn_questions(texts: list[str], count: int | None, seed: int) -> list[int]:
-    """Return the numbers of `count` documents, drawn without replacement; of equal texts the first one only.
-
-    A larger draw with the same seed holds every smaller one, so that a sweep can be extended.
-    """
-    first = {question_hash(text): number for number, text in reversed(list(enumerate(texts)))}
-    distinct = sorted(first.values())
-    if count is None:
-        return distinct
-    if count > len(distinct):
-        raise InputError(f"--questions {count} given, the task has {len(distinct)} different ones: ask for fewer")
-    return sorted(random.Random(f"sprint-lmeval sweep {seed}").sample(distinct, len(distinct))[:count])
-
-
-def matrix_of(results: dict, config, plan: Plan, layers: list[int]) -> OutcomeMatrix:
+def matrix_of(results: dict, config, plan: Plan, candidates: list[Candidate]) -> OutcomeMatrix:
     """Return the matrix of a finished run, with the facts of the run and of the sweep."""
     ((task, samples),) = results["samples"].items()
     facts = {
         **run_facts(results, task),
         "model_args": {k: v for k, v in config.model_args.items() if k not in PRIVATE},
         "source": "sweep",
-        "layers": layers,
+        "layers": sorted({layer for candidate in candidates for layer, _ in candidate.heads}),
         "questions": len(samples),
         "seed": plan.seed,
+        "draw": plan.draw,
         "system_instruction": config.system_instruction,
         "sprint_lmeval": __version__,
     }

@@ -19,11 +19,11 @@ from lm_eval.models.utils import handle_stop_sequences
 from lm_eval.utils import simple_parse_args_string
 from transformers import PreTrainedModel
 
-from sprint_lmeval.candidates import BASE, Candidate
+from sprint_lmeval.candidates import BASE, Candidate, some_of
 from sprint_lmeval.errors import InputError, when_interrupted
-from sprint_lmeval.generation.rows import Response, Row, Settings
+from sprint_lmeval.generation.rows import Response, Row, Settings, Successors
 from sprint_lmeval.models.as_typed import check_as_typed
-from sprint_lmeval.models.branching import Branching, GreedyAnswer
+from sprint_lmeval.models.branching import Branching
 from sprint_lmeval.models.failures import narrowed
 from sprint_lmeval.models.generation_settings import read_settings, recorded
 from sprint_lmeval.models.progress import Progress
@@ -65,8 +65,10 @@ class BestOfN(Branching):
     def _record(self) -> RunRecord:
         return RunRecord()
 
-    def _generate(self, rows: list[Row], settings: Settings) -> Iterator[tuple[Row, Response]]:
-        """Decode distinct rows and yield each with its response as it is finished."""
+    def _generate(
+        self, rows: list[Row], settings: Settings, successors: Successors | None = None
+    ) -> Iterator[tuple[Row, Response]]:
+        """Decode distinct rows, and those that follow them; yield each with its response as it is finished."""
         raise NotImplementedError
 
     def _in_flight(self) -> tuple[float, float]:
@@ -153,8 +155,10 @@ class BestOfN(Branching):
 
     def _reuse(self, group: RequestGroup) -> None:
         """Put the responses that the store has."""
-        rows = [row for row in group.asked if row not in group.branches]  # to branch off, an answer's tokens are needed
-        found = self.stored.found(rows, group.settings) if self.stored else {}
+        if self._branching:
+            self._reuse_branches(group)
+            return
+        found = self.stored.found(list(group.asked), group.settings) if self.stored else {}
         for row, response in found.items():
             self._put(group, group.asked[row], row, response)
         if found:
@@ -163,19 +167,19 @@ class BestOfN(Branching):
             )
 
     def _fill(self, group: RequestGroup, requests: list, progress: Progress) -> None:
-        """Decode the rows that have no response yet, then the branches of greedy answers."""
+        """Decode the rows that have no response yet, and the branches of greedy answers."""
         missing = [row for row, asked in group.asked.items() if self._responses[asked[0][0]] is None]
-        answers = []
+        if self._branching:
+            self._branch(group, missing, requests, progress)
+            return
         for row, response in self._fresh(group, missing, requests):
             self._put(group, group.asked[row], row, response)
             progress.add(len(group.asked[row]), response.new_tokens)
-            if row in group.branches:
-                answers.append(GreedyAnswer(row, response, len(group.branches[row])))
-        if answers:
-            self._branch(group, answers, requests, progress)
 
-    def _fresh(self, group: RequestGroup, rows: list[Row], requests: list) -> Iterator[tuple[Row, Response]]:
-        """Decode rows; where there is a store, each is kept once it is finished."""
+    def _fresh(
+        self, group: RequestGroup, rows: list[Row], requests: list, successors: Successors | None = None
+    ) -> Iterator[tuple[Row, Response]]:
+        """Decode rows, and those that follow them; where there is a store, each is kept once it is finished."""
 
         def described(rows: list[Row]) -> str:
             row = max(rows, key=lambda row: len(row.prompt))
@@ -186,7 +190,8 @@ class BestOfN(Branching):
 
         if not rows:  # no batch size is looked for, and no weights are loaded for it
             return
-        fresh = narrowed(lambda rows: self._generate(rows, group.settings), rows, described)
+        following = (successors,) if successors else ()
+        fresh = narrowed(lambda rows: self._generate(rows, group.settings, *following), rows, described)
         yield from self.stored.keeping(fresh, rows, group.settings) if self.stored else fresh
 
     def _put(self, group: RequestGroup, asked: list[tuple[int, Attempt]], row: Row, response: Response) -> None:
@@ -203,6 +208,7 @@ class BestOfN(Branching):
             truncated=response.truncated,
             new_tokens=response.new_tokens,
             exchangeable=self.strategy.exchangeable,
+            distinct=self.strategy.distinct,
             score=attempt.score,
             judgements=self._judgements,
         )
@@ -283,12 +289,11 @@ class BestOfN(Branching):
 
     def _log_strategy(self, effect: str, of_checkpoint: dict) -> None:
         """Log what runs; `of_checkpoint` holds generation settings that have an `effect` worth a warning."""
-        if self.strategy.name == "spread":
-            log.warning("no head_masks given: strategy `spread`, an unlearned order of heads; this is not SPRINT")
         if of_checkpoint:
             log.warning("the checkpoint's generation_config %s: %s", effect, of_checkpoint)
-        what = self.strategy.described(), self.layout.architecture, self.self_test
-        log.info("strategy %s on %s, self-test %s", *what)
+        candidates = some_of(self.strategy.possible() or [BASE])
+        what = self.strategy.name, candidates, self.layout.architecture, self.self_test
+        log.info("strategy %s of %s on %s; self-test %s", *what)
 
     # ---- what the store and the results hold ----
 

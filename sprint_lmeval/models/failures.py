@@ -35,15 +35,18 @@ def narrowed(
     left = dict.fromkeys(rows)
     try:
         for row, response in generate(list(rows)):
-            del left[row]
+            left.pop(row, None)  # else it follows one of them
             yield row, response
         return
     except InputError:
         raise
     except Exception as error:  # whatever a model, a tokenizer or a driver raises
         if said := of_the_device(error):
-            raise InputError(f"{said}; it happened at {described(list(left))}") from error
-        if len(left) <= 1:
+            raise InputError(f"{said}; it happened at {described(list(left or rows))}") from error
+        if not left:  # a row that follows them: the caller asks for it by itself
+            log.warning("decoding raised (%s): what followed is tried again", cause(error))
+            return
+        if len(left) == 1:
             error.add_note(f"It happened at {described(list(left))}.")
             raise
         log.warning("decoding raised (%s): looking for the row among %d", cause(error), len(left))

@@ -19,10 +19,10 @@ import torch
 from sprint_lmeval.checkpoints.fingerprint import model_fingerprint
 from sprint_lmeval.checkpoints.pretrained import default_device, resolve_pretrained
 from sprint_lmeval.errors import InputError, cause, is_command_line, show_one_sentence
-from sprint_lmeval.generation.alternatives import Step, alternatives
 from sprint_lmeval.generation.decode import MOST_ROWS, Account, end_token_ids, generate
+from sprint_lmeval.generation.fast.device_limits import slow_dtype
 from sprint_lmeval.generation.fast.supported import why_not_fast
-from sprint_lmeval.generation.rows import Response, Row, Settings
+from sprint_lmeval.generation.rows import Response, Row, Settings, Successors
 from sprint_lmeval.models.best_of_n import BestOfN
 from sprint_lmeval.models.checks import check_before_loading, check_hf_arguments, check_selector, check_strategy
 from sprint_lmeval.models.generation_settings import altered_decoding
@@ -55,8 +55,8 @@ class HFPrunedBestOfN(BestOfN, LazyWeights):
         selector: a trained selector that chooses each question's candidates: folder, hub id or name of a shipped one.
         selector_encoder: folder of the selector's sentence encoder, where that is not the default one.
         selector_check: whether a selector of another model, and its own training questions, are refused.
-        priority, levels, fill: of `branch`: which branches come first (`prefix`, `ratio`, `token`, `mixed`), how often
-            an answer branches (1), and what stands where there are too few (`stop`, `samples`).
+        priority, levels, fill: of `branch`: which branches come first (`prefix`, `ratio`, `token`, `mixed`), whether
+            the greedy answer branches (1) or every one (`all`), and what fills gaps (`stop`, `samples`).
         n: how many responses each question gets; by default as the tasks say.
         store: file in which responses are kept; those that are in it are not generated again.
         kwargs: every argument of the harness's `hf` model; without batch_size generation takes what `auto` takes.
@@ -134,6 +134,8 @@ class HFPrunedBestOfN(BestOfN, LazyWeights):
 
     def _tested(self) -> SelfTest:
         """Show on the model that pruning does what it says; InputError where it does not."""
+        if slow := slow_dtype(self.model):
+            log.warning(slow)
         try:
             return self_test(self.model, self.layout)
         except RuntimeError as error:
@@ -150,16 +152,14 @@ class HFPrunedBestOfN(BestOfN, LazyWeights):
 
     # ---- decoding ----
 
-    def _generate(self, rows: list[Row], settings: Settings) -> Iterator[tuple[Row, Response]]:
+    def _generate(
+        self, rows: list[Row], settings: Settings, successors: Successors | None = None
+    ) -> Iterator[tuple[Row, Response]]:
         settings = replace(settings, batch_size=self._rows_per_batch(settings))
+        options = {"account": self._account, "successors": successors}
         with self._precision():
-            kept = {"account": self._account, "keep_tokens": self._branching}
-            yield from generate(self.model, self.tokenizer, rows, settings, self.layout, **kept)
+            yield from generate(self.model, self.tokenizer, rows, settings, self.layout, **options)
         log.debug("decoding so far, counted:\n%s", self._account.table())
-
-    def _alternatives(self, rows: list[Row], settings: Settings, top: int) -> list[list[Step]]:
-        with self._precision():
-            return alternatives(self.model, self.tokenizer, rows, settings, top, self.layout)
 
     def _ends(self, settings: Settings) -> list[int]:
         return end_token_ids(self.model, self.tokenizer, settings.until)

@@ -14,7 +14,7 @@ from lm_eval.models.huggingface import HFLM
 from lm_eval.models.utils_hf import get_dtype
 from transformers import GenerationConfig, PreTrainedModel
 
-from sprint_lmeval.errors import InputError, cause
+from sprint_lmeval.errors import InputError, cause, needs
 from sprint_lmeval.store.keys import loaded_facts
 
 log = logging.getLogger(f"lm_eval.{__name__}")
@@ -68,6 +68,8 @@ class LazyWeights(HFLM):
         """
         if peft and arguments.get("delta"):
             raise InputError("peft= and delta= given: leave one of the two out")
+        if peft:
+            needs("peft", "peft")
         super()._create_model(pretrained, **arguments)
         if not peft:
             return

@@ -30,6 +30,7 @@ class Progress(tqdm):
 
     def __init__(self, total: int, reused: int, hidden: bool, in_flight: Callable[[], tuple[float, float]]) -> None:
         self.tokens, self._ended = 0, threading.Event()
+        self._thread = threading.Thread(target=self._draw, daemon=True)
         self._in_flight, self._before = in_flight, in_flight()
         terminal = sys.stderr.isatty()
         self._pause_s = EVERY_S if terminal else LINES_EVERY_S
@@ -44,7 +45,7 @@ class Progress(tqdm):
             miniters=sys.maxsize,  # an answer draws nothing
         )
         if not hidden:
-            threading.Thread(target=self._draw, daemon=True).start()
+            self._thread.start()
 
     def add(self, answers: int, tokens: int) -> None:
         """Count a finished row: the answers that it stands for, and its new tokens."""
@@ -56,7 +57,10 @@ class Progress(tqdm):
             self.refresh()
 
     def close(self) -> None:
+        """End the thread and wait for it: one that still frees tensors when Python ends makes C++ abort the process."""
         self._ended.set()
+        if self._thread.is_alive() and self._thread is not threading.current_thread():
+            self._thread.join()
         super().close()
 
     @property

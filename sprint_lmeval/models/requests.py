@@ -56,6 +56,7 @@ class ResponseText(str):
         truncated: whether it ended because the token limit was reached.
         new_tokens: tokens generated, the end token included.
         exchangeable: whether its siblings are independent samples, so that their order means nothing.
+        distinct: whether its siblings have other texts by construction, so that votes among them mean nothing.
         score: the strategy's score of the candidate for this question, or None.
         judgements: where verdicts are kept (`Memory` in answers/), or None; not pickled, not written to files.
     """
@@ -64,6 +65,7 @@ class ResponseText(str):
     truncated: bool
     new_tokens: int
     exchangeable: bool
+    distinct: bool
     score: float | None
     judgements: object
 
@@ -75,12 +77,14 @@ class ResponseText(str):
         truncated: bool,
         new_tokens: int,
         exchangeable: bool = False,
+        distinct: bool = False,
         score: float | None = None,
         judgements: object = None,
     ) -> ResponseText:
         response = super().__new__(cls, text)
         response.candidate, response.truncated, response.new_tokens = candidate, truncated, new_tokens
-        response.exchangeable, response.score, response.judgements = exchangeable, score, judgements
+        response.exchangeable, response.distinct = exchangeable, distinct
+        response.score, response.judgements = score, judgements
         return response
 
     def __reduce__(self):

@@ -73,9 +73,7 @@ def _samples_file(path: Path) -> Path:
 
 def _row(sample: object, where: str) -> dict:
     """What the matrix keeps of one line: the question and the lists of N."""
-    doc = sample.get("doc") if isinstance(sample, dict) else None
-    if not isinstance(doc, dict) or not isinstance(doc.get("question"), str) or not isinstance(doc.get("id"), str):
-        raise InputError(f"{where}: no document with id and question, so not a sample of a *_passn task")
+    question = question_of_sample(sample, where)
     if not all(isinstance(sample.get(key), list) for key in ("candidates", "verdicts")):
         raise InputError(f"{where}: no lists of candidates and verdicts; runs of hf-pruned-bon have them")
     lists = response_lists(sample, where)
@@ -83,10 +81,14 @@ def _row(sample: object, where: str) -> dict:
     kept["candidates"] = [_notation(name, where) for name in kept["candidates"]]
     kept = _once(kept, where, exchangeable="unbiased_pass@1" in sample)
     kept["doc_id"] = sample["doc_id"] if type(sample.get("doc_id")) is int else 0
-    return kept | {"question": _question(doc, where)}
+    return kept | {"question": question}
 
 
-def _question(doc: dict, where: str) -> Question:
+def question_of_sample(sample: object, where: str) -> Question:
+    """Return the question of a sample's row. InputError, naming `where` it stands, if it holds none."""
+    doc = sample.get("doc") if isinstance(sample, dict) else None
+    if not isinstance(doc, dict) or not isinstance(doc.get("question"), str) or not isinstance(doc.get("id"), str):
+        raise InputError(f"{where}: no document with id and question, so not a sample of a *_passn task")
     text, level = doc["question"], doc.get("level")
     subject, split = str(doc.get("subject") or ""), str(doc.get("split") or "")
     question = Question(doc["id"], question_hash(text), text, subject, level if type(level) is int else 0, split)

@@ -26,6 +26,7 @@ log = logging.getLogger(f"lm_eval.{__name__}")  # below the harness's, so that i
 MATH500_HUB = "HuggingFaceH4/MATH-500"
 MATH_HUB = "EleutherAI/hendrycks_math"
 GSM8K_HUB = "openai/gsm8k"
+AIME_HUB = {"aime24": ("HuggingFaceH4/aime_2024", "train"), "aime25": ("math-ai/aime25", "test")}
 MATH_SUBJECTS = (
     "algebra",
     "counting_and_probability",
@@ -38,8 +39,11 @@ MATH_SUBJECTS = (
 UNUSABLE_GOLDS = ("", "None")
 KNOWN_UNUSABLE = 2  # train/number_theory/7117.json and train/algebra/25040.json, as published
 CALCULATOR_NOTES = re.compile(r"<<[^<>]*>>")  # <<3*4=12>> in GSM8K's solutions
+NEEDED = {"gsm8k": {"question", "answer"}, "math": {"problem", "solution", "answer"}, "aime": {"problem", "answer"}}
 WHERE = " where"  # under which a record keeps its file and line
-LAYOUT = "gsm8k/train.jsonl, gsm8k/test.jsonl, math/train.jsonl, math/math500.jsonl"
+LAYOUT = (
+    "gsm8k/train.jsonl, gsm8k/test.jsonl, math/train.jsonl, math/math500.jsonl, aime/aime24.jsonl, aime/aime25.jsonl"
+)
 
 
 def math500(**_) -> dict[str, Dataset]:
@@ -81,6 +85,16 @@ def gsm8k_train(**_) -> dict[str, Dataset]:
     return {"train": _gsm8k_split("train")}
 
 
+def aime24(**_) -> dict[str, Dataset]:
+    """AIME 2024, both papers: `test`."""
+    return {"test": _aime("aime24")}
+
+
+def aime25(**_) -> dict[str, Dataset]:
+    """AIME 2025, both papers: `test`."""
+    return {"test": _aime("aime25")}
+
+
 def tiny(**_) -> dict[str, Dataset]:
     """The embedded model's own problems: `test`."""
     return {"test": _tiny_split("test")}
@@ -93,9 +107,9 @@ def tiny_train(**_) -> dict[str, Dataset]:
 
 def task_documents(task: str) -> Dataset:
     """Return the documents that a task of this package asks about. Raises InputError for any other task."""
-    loaders = {"math500": math500, "gsm8k": gsm8k, "tiny": tiny}
+    loaders = {"math500": math500, "gsm8k": gsm8k, "tiny": tiny, "aime24": aime24, "aime25": aime25}
     loaders |= {"math_train": math_train, "gsm8k_train": gsm8k_train, "tiny_train": tiny_train}
-    load = loaders.get(task.removesuffix("_fewshot").removesuffix("_passn"))
+    load = loaders.get(task.removesuffix("_fewshot").removesuffix("_paper").removesuffix("_passn"))
     if load is None:
         names = ", ".join(f"{name}_passn" for name in loaders)
         raise InputError(f"task {task} given, whose documents are not known here; known are those of {names}")
@@ -145,6 +159,30 @@ def _gsm8k_document(record: dict, split: str, number: int) -> dict:
         "subject": "",
         "level": 0,
         "split": split,
+    }
+
+
+def _aime(name: str) -> Dataset:
+    folder, (hub, split) = _data_folder(), AIME_HUB[name]
+    records = _lines(folder / "aime" / f"{name}.jsonl") if folder else _from_hub(hub, split=split)
+    return _dataset(_aime_document(r, f"{hub}, {split} record {i}", i) for i, r in enumerate(records))
+
+
+def _aime_document(record: dict, where: str, number: int) -> dict:
+    answer = str(record["answer"]).strip().removesuffix(r"^\circ")  # 2025 II 5 is published in degrees
+    if not re.fullmatch(r"[0-9]{1,3}", answer):
+        where = record.get(WHERE, where)
+        raise InputError(
+            f"{where}: answer {answer[:40]!r} is no whole number from 0 to 999; restore the published file"
+        )
+    return {
+        "id": str(record.get("id", f"test-{number}")),
+        "question": record["problem"],
+        "answer": str(int(answer)),  # the papers write 073
+        "solution": str(record.get("solution") or ""),
+        "subject": "",
+        "level": 0,
+        "split": "test",
     }
 
 
@@ -202,7 +240,7 @@ def _lines(path: Path) -> Iterator[dict]:
     """Yield the records of a JSON-lines file; a broken one is named by its line."""
     if not path.is_file():
         raise InputError(f"{path} is missing: SPRINT_DATA_DIR must hold {LAYOUT}")
-    needed = {"question", "answer"} if path.parent.name == "gsm8k" else {"problem", "solution", "answer"}
+    needed = NEEDED[path.parent.name]
     with path.open(encoding="utf-8", errors="strict") as stream:
         try:
             for number, line in enumerate(stream, start=1):

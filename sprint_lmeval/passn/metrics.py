@@ -52,7 +52,7 @@ def majority_vote(judgement: Judgement) -> float:
 
 
 def question_metrics(judgement: Judgement, responses: Sequence[str], exchangeable: bool) -> dict[str, float]:
-    """Return every metric of one question. What the model does not report (truncation) is absent.
+    """Return every metric of one question. What the model does not report (truncation, tokens) is absent.
 
     Args:
         judgement: of the N responses, in order.
@@ -64,7 +64,8 @@ def question_metrics(judgement: Judgement, responses: Sequence[str], exchangeabl
     correct = [v is Verdict.correct for v in verdicts]
     metrics = {f"pass@{k}": pass_at_k(correct, k) for k in range(1, n + 1)}
     metrics[f"mean@{n}"] = sum(correct) / n
-    metrics[f"maj@{n}"] = majority_vote(judgement)
+    if not any(getattr(r, "distinct", False) for r in responses):  # by construction: a vote counts each text once
+        metrics[f"maj@{n}"] = majority_vote(judgement)
     metrics["no_answer"] = sum(v is Verdict.no_answer for v in verdicts) / n
     metrics["grader_failed"] = sum(v in (Verdict.timeout, Verdict.error) for v in verdicts) / n
     metrics[f"all@{n}"] = all_at_k(correct, n)  # of fewer: sprint-lmeval gate, from the verdicts
@@ -73,9 +74,24 @@ def question_metrics(judgement: Judgement, responses: Sequence[str], exchangeabl
     truncated = [getattr(r, "truncated", None) for r in responses]
     if None not in truncated:
         metrics["truncated"] = sum(truncated) / n
+    spent = [getattr(r, "new_tokens", None) for r in responses]
+    if None not in spent:
+        metrics["tokens_per_answer"] = sum(spent) / n
     if exchangeable:
         metrics |= {f"unbiased_pass@{k}": unbiased_pass_at_k(n, sum(correct), k) for k in range(1, n + 1)}
     return metrics
+
+
+def paper_metrics(verdicts: Sequence[Verdict], paper: Sequence[Verdict]) -> dict[str, float]:
+    """Return Pass@k by the paper's grader, and the share of responses of which it says another thing than ours.
+
+    Args:
+        verdicts: ours, of the N responses in order.
+        paper: those of `paper_verdicts`.
+    """
+    ours, theirs = ([v is Verdict.correct for v in of] for of in (verdicts, paper))
+    passed = {f"paper_pass@{k}": pass_at_k(theirs, k) for k in range(1, len(theirs) + 1)}
+    return passed | {"grading_differs": sum(a != b for a, b in zip(ours, theirs, strict=True)) / len(theirs)}
 
 
 def kept_lists(judgement: Judgement, responses: Sequence[str]) -> dict[str, list]:
@@ -108,18 +124,19 @@ class QuestionRow(dict):
         return self._metrics.keys()
 
 
-def mean_metrics(n: int) -> dict[str, bool]:
-    """Return the names of all metrics of N responses, each with whether higher is better."""
+def mean_metrics(n: int, paper: bool = False) -> dict[str, bool]:
+    """Return the names of all metrics of N responses, each with whether higher is better; `paper`: its grader's too."""
     better = {f"{name}@{k}": True for name in ("pass", "unbiased_pass") for k in range(1, n + 1)}
     better |= {f"mean@{n}": True, f"maj@{n}": True, f"all@{n}": True, "distinct_answers": True, "distinct_texts": True}
-    return better | dict.fromkeys(("no_answer", "truncated", "grader_failed"), False)
+    of_paper = {**{f"paper_pass@{k}": True for k in range(1, n + 1)}, "grading_differs": False} if paper else {}
+    return better | dict.fromkeys(("no_answer", "truncated", "grader_failed", "tokens_per_answer"), False) | of_paper
 
 
-def aggregations(n: int) -> dict[str, Callable]:
+def aggregations(n: int, paper: bool = False) -> dict[str, Callable]:
     """Return the harness's own mean for every metric, so that it adds its standard error."""
     from lm_eval.api.metrics import mean
 
-    return dict.fromkeys(mean_metrics(n), mean)
+    return dict.fromkeys(mean_metrics(n, paper), mean)
 
 
 def keep_all(responses: list, docs: list) -> list:

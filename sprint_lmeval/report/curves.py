@@ -72,7 +72,9 @@ def curves_figure(rows: Sequence[dict]) -> tuple[Figure, list[str]]:
         if len(drawn) < len(of_model):
             left_out.append(f"{len(of_model) - len(drawn)} of {len(of_model)} runs of {model} are not drawn")
         n = max(row["n"] for row in of_model)
-        draw_panels(panels, [(curve_of(row["run"], n), line_style(row["look"])) for row in drawn], n)
+        draw_panels(
+            panels, [(curve_of(row["run"], n), line_style(row["look"], not row["baseline"])) for row in drawn], n
+        )
         panels[0].set_title(f"{shortened(model)}, {shortened(rows[0]['task'])}", loc="left")
     return figure, left_out
 

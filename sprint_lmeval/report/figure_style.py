@@ -42,14 +42,17 @@ MAX_LABEL = 60
 IN_AN_INCH = 11  # characters of 10 points
 
 
-def line_style(number: int) -> dict:
-    """Return colour, line and marker of the curve with this number: no two of 32 are alike without the colour."""
+def line_style(number: int, bold: bool = False) -> dict:
+    """Return colour, line and marker of the curve with this number: no two of 32 are alike without the colour.
+
+    The unpruned model, and what learned from questions (`bold`), have thicker lines.
+    """
     return {
         "color": COLOURS[number % len(COLOURS)],
         "linestyle": LINES[(number + number // len(MARKERS)) % len(LINES)],
         "marker": MARKERS[number % len(MARKERS)],
         "markersize": 4.5,
-        "linewidth": 1.4,
+        "linewidth": 2.2 if bold or not number else 1.2,
     }
 
 

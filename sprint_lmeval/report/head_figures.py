@@ -76,11 +76,17 @@ def _name_layers(panel: Axes, table: HeadTable, cells: Sequence[tuple[int, int]]
         panel.text(middle, 0.02, f"layer {table.layers[layer]}", ha="center", fontsize=7.5, transform=across)
 
 
-def violins_figure(name: str, what: str, gains: dict[str, list[float]]) -> Figure:
-    """Return Figure 2: a violin, its points and its median for each entry, in percentage points."""
+def violins_figure(
+    name: str, what: str, gains: dict[str, list[float]], by_chance: dict[str, float] | None = None
+) -> Figure:
+    """Return Figure 2: a violin, its points and its median for each entry, in points; dotted: the mean by chance."""
     figure, ((panel,),) = new_figure(max(5.0, 1.8 + 1.2 * len(gains)), 4.2)
-    for position, values in enumerate(gains.values()):
+    for position, (entry, values) in enumerate(gains.items()):
         values = 100 * np.array(values)
+        if entry in (by_chance or {}):
+            panel.hlines(
+                100 * by_chance[entry], position - 0.4, position + 0.4, color=LINE, linestyle=":", linewidth=1.5
+            )
         if len(values) >= FEWEST and np.ptp(values) > 0:
             for body in panel.violinplot(values, [position], widths=0.8, showextrema=False)["bodies"]:
                 body.set(facecolor=BETTER, edgecolor=LINE, alpha=0.5, linewidth=0.8)
@@ -166,3 +172,13 @@ def layer_gains(tables: Sequence[HeadTable]) -> dict[str, list[float]]:
         named = {subject: values for subject, values in gains.items() if subject != "all"} or gains
         found[table.name] = [value for values in named.values() for value in values]
     return {name: values for name, values in found.items() if values}
+
+
+def layer_gains_by_chance(tables: Sequence[HeadTable]) -> dict[str, float]:
+    """Return, for each matrix, the mean of `layer_gains` that chance gives."""
+    found = {}
+    for table in tables:
+        named = [one for one in table.best if one.subject != "all"] or table.best
+        if named:
+            found[table.name] = float(np.mean([one.layer_expected for one in named]))
+    return found

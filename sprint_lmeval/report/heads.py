@@ -9,6 +9,7 @@ import numpy as np
 from sprint_lmeval.candidates import BASE
 from sprint_lmeval.errors import InputError
 from sprint_lmeval.outcomes.matrix import OutcomeMatrix
+from sprint_lmeval.report.chance import BestHead, best_heads
 from sprint_lmeval.runs.safe_text import csv_text, percent, plain, table_text
 from sprint_lmeval.runs.statistics import paired_bootstrap
 
@@ -31,6 +32,7 @@ class HeadTable:
         gains: float [subjects, layers, heads], Pass@1 minus that of the unpruned model, of questions both answered.
         base: float [subjects], Pass@1 of the unpruned model, nan where it was not run.
         intervals: float [layers, heads, 2], 95 % bootstrap interval of the gain on all questions, paired.
+        best: the best head of each subject beside chance; empty where the unpruned model was not run.
     """
 
     name: str
@@ -42,6 +44,7 @@ class HeadTable:
     gains: np.ndarray
     base: np.ndarray
     intervals: np.ndarray
+    best: tuple[BestHead, ...] = ()
 
 
 def head_table(matrix: OutcomeMatrix, name: str) -> HeadTable:
@@ -75,7 +78,18 @@ def head_table(matrix: OutcomeMatrix, name: str) -> HeadTable:
         gains=gains,
         base=np.array([np.nan if base is None else _rate(matrix, base, rows) for rows in subjects.values()]),
         intervals=intervals,
+        best=()
+        if base is None
+        else _beside_chance(matrix, {base: -1, **{c: h[0] for h, c in columns.items()}}, subjects),
     )
+
+
+def _beside_chance(matrix: OutcomeMatrix, layers: dict[int, int], subjects: dict[str, np.ndarray]) -> tuple:
+    """Best heads on the questions that all heads answered; `layers`: column -> layer, the unpruned model first."""
+    columns = list(layers)
+    answered = matrix.ran[:, columns].all(axis=1)
+    of_subject = {name: rows[answered] for name, rows in subjects.items()}
+    return best_heads(matrix.correct[answered][:, columns], list(layers.values())[1:], of_subject)
 
 
 def _subjects(matrix: OutcomeMatrix) -> dict[str, np.ndarray]:

@@ -1,9 +1,9 @@
 """Groups of comparable runs -> rows of the leaderboard, with the paired difference of each run to the best baseline.
 
 A baseline is a strategy that learned nothing (`base`, `sample`, `random`, `spread`, `fixed`, a plain harness run) or
-learned a list that is the same for every question (`top`, `cover`). The best one of the same model at the same k is
-what a run is compared with: Pass@k of the same questions, McNemar's exact test where every value is 0 or 1, else the
-paired bootstrap; p values are corrected by Holm's method for all comparisons of the report.
+learned one list or priority for every question (`top`, `cover`, `branch`). The best one of the same model at the same
+k is what a run is compared with: Pass@k of the same questions, McNemar's exact test where every value is 0 or 1, else
+the paired bootstrap; p values are corrected by Holm's method for all comparisons of a task and model.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from sprint_lmeval.runs.scores import RunScores
 from sprint_lmeval.runs.statistics import holm, paired_test
 
 SHOWN = (1, 4, 8, 16)
-QUESTION_BLIND = ("top", "cover")
+QUESTION_BLIND = ("top", "cover", "branch")
 
 
 def leaderboard(
@@ -132,9 +132,12 @@ def compare(run: Run, baseline: Run, k: int) -> dict | None:
 
 
 def _correct(rows: list[dict]) -> None:
-    comparisons = [comparison for row in rows for comparison in row["comparisons"]]
-    for comparison, p in zip(comparisons, holm([c["p"] for c in comparisons]), strict=True):
-        comparison["p_holm"] = p
+    families: dict[tuple[str, str], list[dict]] = {}
+    for row in rows:
+        families.setdefault((row["task"], row["model"]), []).extend(row["comparisons"])
+    for comparisons in families.values():
+        for comparison, p in zip(comparisons, holm([c["p"] for c in comparisons]), strict=True):
+            comparison["p_holm"] = p
 
 
 def headline(row: dict) -> dict | None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sprint_lmeval.outcomes.matrix import OutcomeMatrix
+from sprint_lmeval.report.chance import chance_markdown
 from sprint_lmeval.report.heads import HeadTable, heads_markdown
 from sprint_lmeval.report.leaderboard import about_methods, both_p, headline, is_best_baseline, method_label
 from sprint_lmeval.runs.comparable import ComparableRuns, group_label
@@ -14,6 +15,7 @@ from sprint_lmeval.runs.safe_text import number_of, percent, plain, points, tabl
 
 MARK = "<!-- made by sprint-lmeval report -->"
 MAX_ROWS = 200  # of a group; all are in leaderboard.csv
+MAX_COLUMNS = 12  # methods of choosing that stand side by side
 MAX_NOTES = 100
 MAX_LISTED = 64  # candidates that are counted one by one
 
@@ -59,7 +61,8 @@ def readme(report: Report) -> str:
         parts += ["## Candidates by themselves", alone]
     if report.tables:
         parts += ["## Single heads", HEADS, *map(_image, report.heads)]
-        parts += [text for table in report.tables for text in (f"### {plain(table.name)}", heads_markdown(table))]
+        for table in report.tables:
+            parts += [f"### {plain(table.name)}", heads_markdown(table), chance_markdown(table.best)]
     if report.notes:
         parts += ["## Left out", _left_out(report.notes)]
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -80,15 +83,16 @@ the share of Pass@N that they recover. Majority: the most frequent answer, ties 
 MAX_ABOUT = 2_000
 
 HEADS = """Pass@1 of every single pruned head in percent, bold where above the unpruned model (`none`). The best of many
-heads is above it by chance alone too: look at the intervals, or choose the head on other questions."""
+heads is above it by chance alone too: below each table, its gain beside what chance gives. Dotted lines in the violins
+are the means by chance."""
 
 LEADERBOARD = "Rates in percent, ± the standard error."
 COMPARED = """`difference`: Pass@N minus that of the best baseline of the
 same model, at the N that all runs of the table have, paired by question, with its 95 % interval; `p`: McNemar's exact
-test, or the paired bootstrap (b) where values are not 0 or 1, and corrected by Holm's method for {all}
-of this report."""
-BASELINES = """Baselines: strategies that learned nothing, and lists that are the same for every question
-(`top`, `cover`)."""
+test, or the paired bootstrap (b) where values are not 0 or 1, and corrected by Holm's method for all comparisons
+of a task and model, at every k of comparisons.csv."""
+BASELINES = """Baselines: strategies that learned nothing, and those that are the same for every question
+(`top`, `cover`, `branch`)."""
 
 
 def _contents(rows: Sequence[dict], tables: Sequence[HeadTable]) -> str:
@@ -103,9 +107,8 @@ def _contents(rows: Sequence[dict], tables: Sequence[HeadTable]) -> str:
 
 
 def _explained(rows: Sequence[dict]) -> str:
-    count = sum(len(row["comparisons"]) for row in rows)
-    every = "the one comparison" if count == 1 else f"all {count} comparisons"
-    text = " ".join([LEADERBOARD, *([COMPARED.format(all=every)] if count else []), BASELINES])
+    compared = any(row["comparisons"] for row in rows)
+    text = " ".join([LEADERBOARD, *([COMPARED] if compared else []), BASELINES])
     if any(row["unbiased"] for row in rows):
         text += " Pass@k of independent samples (*) is the unbiased estimate over all orders."
     if any(row["seconds"] is None for row in rows):
@@ -161,18 +164,24 @@ def _compared(row: dict) -> tuple[str, str]:
 
 
 def choosing_table(rows: Sequence[dict]) -> str:
-    """Return, for each run with several answers, what the methods of choosing one recover; "" without such runs."""
-    shown = [row for row in rows if row["n"] > 1 and row["majority"] is not None and _oracle(row) is not None]
+    """Return, for each run with several answers, what the methods of choosing one recover; "" without such runs.
+
+    A run is a line; with many methods, a column.
+    """
+    chosen = [row for row in rows if row["majority"] is not None or row["methods"]]
+    shown = [row for row in chosen if row["n"] > 1 and _oracle(row) is not None]
     if not shown:
         return ""
     methods = sorted({name for row in shown for name in row["methods"]})
     named = (plain(method_label(name)) for name in methods)
     lines = [["task", "model", "strategy", "N", "Pass@N", "majority", *named]]
     for row in shown[:MAX_ROWS]:
-        majority = {"accuracy": row["majority"], "recovered_of_pass_n": None}
+        majority = row["majority"] is not None and {"accuracy": row["majority"], "recovered_of_pass_n": None}
         chosen = (majority, *(row["methods"].get(name) for name in methods))
         oracle = _oracle(row)
         lines.append([*_names(row), percent(oracle), *(_recovered(method, oracle) for method in chosen)])
+    if len(methods) > MAX_COLUMNS:
+        return table_text(list(zip(*lines, strict=True))) + _more(shown)
     return table_text(lines, left=3) + _more(shown)
 
 
@@ -217,7 +226,7 @@ def _oracle(row: dict) -> float | None:
 
 
 def _recovered(method: dict | None, oracle: float) -> str:
-    if method is None:
+    if not method:
         return "-"
     share = method["recovered_of_pass_n"]
     share = method["accuracy"] / oracle if share is None and oracle else share

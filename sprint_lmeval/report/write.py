@@ -10,8 +10,15 @@ from sprint_lmeval.errors import InputError
 from sprint_lmeval.files import write_whole
 from sprint_lmeval.outcomes.matrix import OutcomeMatrix
 from sprint_lmeval.report.curves import curves_figure
+from sprint_lmeval.report.eval_results import eval_results
 from sprint_lmeval.report.figure_style import file_name, save_figure
-from sprint_lmeval.report.head_figures import bars_figure, layer_gains, maps_figure, violins_figure
+from sprint_lmeval.report.head_figures import (
+    bars_figure,
+    layer_gains,
+    layer_gains_by_chance,
+    maps_figure,
+    violins_figure,
+)
 from sprint_lmeval.report.heads import HeadTable, best_head_gains, head_table, heads_csv, table_name
 from sprint_lmeval.report.leaderboard import comparisons_csv, leaderboard, leaderboard_csv
 from sprint_lmeval.report.page.write import BESIDE, write_page
@@ -23,8 +30,8 @@ from sprint_lmeval.runs.scores import RunScores, read_scores
 MAX_GROUPS = 20  # whose curves are drawn
 MAX_TABLES = 12  # matrices whose heads are drawn
 NAMES = ("README.md", "leaderboard.csv", "comparisons.csv", "heads.csv", "index.html")
-FIGURES = "figures"
-OURS = re.compile(r"(curves|bars|violins|maps)-[\w.-]+\.(png|svg)|block-\d+-\d+\.js")
+FIGURES, HUB = "figures", "eval_results"
+OURS = re.compile(r"(curves|bars|violins|maps)-[\w.-]+\.(png|svg)|block-\d+-\d+\.js|sprint-[\w.-]+\.yaml")
 
 
 def write_report(
@@ -94,15 +101,16 @@ def _prepare(folder: Path) -> None:
         raise InputError(f"-o {folder} given, which is a file: give a folder")
     _check_replaceable(folder)
     try:
-        for part in (folder, folder / FIGURES, folder / BESIDE):
+        for part in (folder, *(folder / name for name in (FIGURES, BESIDE, HUB))):
             if part.is_symlink():
                 part.unlink()
+        for part in (folder / name for name in (FIGURES, BESIDE, HUB)):
+            for file in part.glob("*"):
+                if OURS.fullmatch(file.name):
+                    file.unlink()
+            if part.is_dir() and not any(part.iterdir()):
+                part.rmdir()
         (folder / FIGURES).mkdir(parents=True, exist_ok=True)
-        for file in (*folder.glob(f"{FIGURES}/*"), *folder.glob(f"{BESIDE}/*")):
-            if OURS.fullmatch(file.name):
-                file.unlink()
-        if (folder / BESIDE).is_dir() and not any((folder / BESIDE).iterdir()):
-            (folder / BESIDE).rmdir()
     except OSError as error:
         raise InputError(f"-o {folder} given, it cannot be written ({error.strerror})") from None
 
@@ -136,6 +144,8 @@ def _write(folder: Path, report: Report, with_texts: bool) -> None:
         texts["comparisons.csv"] = comparisons_csv(report.rows)
     if report.tables:
         texts["heads.csv"] = heads_csv(report.tables)
+    for model, text in eval_results(report.rows).items():
+        texts[f"{HUB}/sprint-{file_name(model)}.yaml"] = text
     for name, text in texts.items():
         write_whole(folder / name, text)
     for name in set(NAMES[:-1]) - set(texts):
@@ -167,7 +177,8 @@ def _draw_heads(folder: Path, report: Report) -> None:
         figures = {"bars": bars_figure(table), "maps": maps_figure(table)}
         gains = best_head_gains(table)
         if gains:
-            figures["violins"] = violins_figure(table.name, "best head of a layer by subject", gains)
+            by_chance = {one.subject: one.layer_expected for one in table.best}
+            figures["violins"] = violins_figure(table.name, "best head of a layer by subject", gains, by_chance)
         for kind, figure in figures.items():
             name = Path(FIGURES, file_name(kind, str(number), table.name))
             save_figure(figure, folder / name)
@@ -175,7 +186,8 @@ def _draw_heads(folder: Path, report: Report) -> None:
     gains = layer_gains(tables)
     if len(gains) > 1:
         name = Path(FIGURES, "violins-all")
-        figure = violins_figure("All matrices", "best head of a layer, all subject-layer pairs", gains)
+        what = "best head of a layer, all subject-layer pairs"
+        figure = violins_figure("All matrices", what, gains, layer_gains_by_chance(tables))
         save_figure(figure, folder / name)
         report.heads.append(("Gains of the best heads by matrix", name))
     if len(report.tables) > MAX_TABLES:

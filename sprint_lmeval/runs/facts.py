@@ -18,6 +18,8 @@ HOW_IT_RUNS += ("add_bos_token", "gpu_memory_utilization", "tensor_parallel_size
 HOW_IT_RUNS += ("max_model_len", "enforce_eager")
 PRIVATE = ("pretrained", "token", "hf_token", "cache_dir", "store")  # model arguments: paths and secrets
 RATES = ("pass@", "all@", "unbiased_pass@", "mean@", "maj@", "no_answer", "truncated", "grader_failed")
+RATES += ("paper_pass@", "grading_differs")
+OF_STRATEGY = ("first", "codes", "priority", "levels")  # what of a strategy's arguments its label says
 MAX_NAME = 200
 
 
@@ -99,7 +101,7 @@ def _facts(results: dict, task: str) -> dict:
         "selector": _short(sprint.get("selector")),
         "method": _short(sprint.get("method")),
         "learned": bool(sprint.get("learned")),
-        "drawn": [f"{name} {sprint[name]!s:.20}" for name in ("first", "codes") if sprint.get(name)],
+        "drawn": [f"{name} {sprint[name]!s:.20}" for name in OF_STRATEGY if sprint.get(name) not in (None, 1)],
         "seed": _seed(sprint, config, sampling),
         "task_version": (results.get("versions") or {}).get(task),
         "settings": {"max_new_tokens": generation.get("max_new_tokens"), "until": generation.get("until")},

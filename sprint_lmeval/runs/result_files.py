@@ -51,14 +51,18 @@ def results_files(given: list[Path]) -> tuple[list[tuple[Path, bool]], list[str]
 
 
 def _in_folder(folder: Path) -> tuple[list[Path], list[Path]]:
-    """JSON files in a folder and below that may be results, and samples files that have none beside them."""
+    """JSON files in a folder and below that may be results, and samples files that have none beside them.
+
+    Beside weights stands the configuration of a selector or a model, which nobody takes for results.
+    """
     found, alone, count = [], [], 0
     for root, folders, names in os.walk(folder, onerror=_unreadable):
         folders.sort()
         count += len(names)
         if count > MAX_FILES:
             raise InputError(f"{folder} holds more than {MAX_FILES:,} files: give the folders of results in it")
-        results = [name for name in names if name.endswith(".json") and not name.startswith("scores")]
+        weights = "model.safetensors" in names
+        results = [name for name in names if name.endswith(".json") and not (weights or name.startswith("scores"))]
         found += [Path(root, name) for name in results]
         dated = {name.rpartition("_")[2] for name in results}
         samples = ((name, SAMPLES.fullmatch(name)) for name in sorted(names))

@@ -96,6 +96,10 @@ class Run:
         """Read the n responses of a question; None where the file holds none."""
         return self.samples.responses(question) if self.samples else None
 
+    def sent_and_received(self, question: int) -> tuple[str | None, list[str] | None]:
+        """Read a question's prompt as the model got it, and its n responses; None for what the file does not hold."""
+        return self.samples.sent_and_received(question) if self.samples else (None, None)
+
     @property
     def exchangeable(self) -> bool:
         """Whether the n are independent samples, so that Pass@k is estimated over all orders."""

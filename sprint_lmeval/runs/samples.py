@@ -106,11 +106,23 @@ class Samples:
 
     def responses(self, question: int) -> list[str] | None:
         """Read the n responses of a question from the file; None where it was published without them."""
-        n = self.verdicts.shape[1]
-        given = self.row(question).get("resps")
+        return self.sent_and_received(question)[1]
+
+    def sent_and_received(self, question: int) -> tuple[str | None, list[str] | None]:
+        """Read a question's prompt, and its n responses, from the file; None for what it was published without."""
+        n, row = self.verdicts.shape[1], self.row(question)
+        given = row.get("resps")
         texts = given[0] if isinstance(given, list) and given and isinstance(given[0], list) else given
         fits = isinstance(texts, list) and len(texts) >= n and all(isinstance(t, str) for t in texts)
-        return texts[:n] if fits else None
+        return _prompt(row.get("arguments")), texts[:n] if fits else None
+
+
+def _prompt(arguments: object) -> str | None:
+    """The first argument of the first request: the harness writes it as lists, and as `gen_args_0`, `arg_0`."""
+    for name in ("gen_args_0", "arg_0"):
+        arguments = arguments.get(name) if isinstance(arguments, dict) else arguments
+        arguments = arguments[0] if isinstance(arguments, list) and arguments else arguments
+    return arguments if isinstance(arguments, str) else None
 
 
 def chances(n: int, solved: np.ndarray, k: int) -> np.ndarray:

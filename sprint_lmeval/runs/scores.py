@@ -23,7 +23,7 @@ from sprint_lmeval.runs.run import Run
 from sprint_lmeval.runs.statistics import paired_test
 
 MAX_SCORES = 64 << 20
-MAX_METHODS = 100
+MAX_METHODS = 1000
 VERSION = 1
 VOTE = "majority"  # the method that is the vote of all N
 
@@ -55,7 +55,7 @@ def read_scores(run: Run) -> RunScores | None:
     found = read_json(path, MAX_SCORES, "scores")
     if not _is_scores(found):
         raise InputError(f"{path} has no scores of version {VERSION}: make it anew with sprint-lmeval score")
-    if not _is_of(found, _digest(run.samples_path)):
+    if not _is_of(found, samples_digest(run.samples_path)):
         raise InputError(f"{path} is not of the samples beside it: make it anew with sprint-lmeval score")
     methods = _methods(found["methods"], path)
     return RunScores(methods, _numbers(found.get("redundancy") or {}), _scored_under(found["methods"]))
@@ -69,7 +69,8 @@ def _is_of(found: dict, digest: str) -> bool:
     return isinstance(found.get("samples"), dict) and found["samples"].get("sha256") == digest
 
 
-def _digest(samples: Path) -> str:
+def samples_digest(samples: Path) -> str:
+    """Return the sha256 of a samples file."""
     with open_regular(samples) as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
@@ -108,13 +109,18 @@ class MethodChoice:
         method: its name.
         chosen: [questions], the index of a response in the strategy's order, None without any answer.
         settings: texts by name.
-        used: [questions], how many responses it asked for, for a method that stops early; None: all.
+        used: [questions], how many responses it asked for; None: it is not compared by cost.
+        tokens: [questions], what it spent, where that is not the tokens of the first `used` responses.
+        verdicts: [questions], 1 for a right answer, of a method that writes texts of its own; None: those of the chosen
+            responses count.
     """
 
     method: str
     chosen: list[int | None]
     settings: dict
     used: list[int] | None = None
+    tokens: list[int] | None = None
+    verdicts: list[int] | None = None
 
 
 def write_scores(run: Run, choices: Sequence[MethodChoice], redundancy: dict[str, float]) -> tuple[Path, dict]:
@@ -123,7 +129,7 @@ def write_scores(run: Run, choices: Sequence[MethodChoice], redundancy: dict[str
     Raises:
         InputError: something else is there, or it cannot be written.
     """
-    path, digest = scores_path(run.samples_path), _digest(run.samples_path)
+    path, digest = scores_path(run.samples_path), samples_digest(run.samples_path)
     by_name = {choice.method: choice for choice in (*_earlier(path, digest, run), *choices)}
     content = {
         "version": VERSION,
@@ -148,15 +154,19 @@ def _entry(run: Run, choice: MethodChoice, vote: MethodChoice | None) -> dict:
         **_gain("over_first", correct, run.correct[:, 0]),
     }
     lists = {"settings": choice.settings, "chosen": choice.chosen, "correct": correct.astype(int).tolist()}
+    lists |= {"verdicts": choice.verdicts} if choice.verdicts else {}
     if choice.used is not None:
-        entry |= _cost(run, choice.used)
+        entry |= _cost(run, choice)
         entry |= _gain("over_vote", correct, _correct(run, vote)) if vote else {}
         lists["used"] = choice.used
+        lists |= {"tokens": choice.tokens} if choice.tokens else {}
     return entry | lists
 
 
 def _correct(run: Run, choice: MethodChoice) -> np.ndarray:
-    """bool [questions]: whether the chosen response is right."""
+    """bool [questions]: whether the chosen response, or the method's own text, is right."""
+    if choice.verdicts is not None:
+        return np.array(choice.verdicts, bool)
     return np.array([index is not None and bool(run.correct[q, index]) for q, index in enumerate(choice.chosen)])
 
 
@@ -165,12 +175,12 @@ def _gain(name: str, correct: np.ndarray, other: np.ndarray) -> dict[str, float]
     return {name: gain.difference, f"{name}_low": gain.low, f"{name}_high": gain.high, f"{name}_p": gain.p}
 
 
-def _cost(run: Run, used: Sequence[int]) -> dict[str, float]:
+def _cost(run: Run, choice: MethodChoice) -> dict[str, float]:
     """Means over questions of what was asked for; tokens also of all N, as far as the run knows lengths."""
-    found = {"answers_used": float(np.mean(used))}
+    found = {"answers_used": float(np.mean(choice.used))}
     if (run.new_tokens != UNKNOWN).all():
-        spent = run.new_tokens.cumsum(1)[np.arange(len(used)), np.array(used) - 1]
-        found |= {"tokens_used": float(spent.mean()), "tokens_of_all": float(run.new_tokens.sum(1).mean())}
+        spent = choice.tokens or run.new_tokens.cumsum(1)[np.arange(len(choice.used)), np.array(choice.used) - 1]
+        found |= {"tokens_used": float(np.mean(spent)), "tokens_of_all": float(run.new_tokens.sum(1).mean())}
     return found
 
 
@@ -190,12 +200,15 @@ def _earlier(path: Path, digest: str, run: Run) -> list[MethodChoice]:
 def _kept(path: Path, run: Run, method: str, entry: object) -> MethodChoice:
     """What was chosen earlier; everything else is computed anew from it."""
     entry = entry if isinstance(entry, dict) else {}
-    chosen, settings, used = entry.get("chosen"), entry.get("settings"), entry.get("used")
+    kept = ("chosen", "settings", "used", "tokens", "verdicts")
+    chosen, settings, used, tokens, verdicts = (entry.get(name) for name in kept)
     fits = isinstance(settings, dict) and len(method) <= 60
     fits = fits and _indices(chosen, run, lambda i: i is None or (type(i) is int and 0 <= i < run.n))
-    if not fits or not (used is None or _indices(used, run, lambda i: type(i) is int and 0 < i <= run.n)):
+    fits = fits and (used is None or _indices(used, run, lambda i: type(i) is int and 0 < i <= run.n))
+    fits = fits and (verdicts is None or _indices(verdicts, run, lambda i: type(i) is int and i in (0, 1)))
+    if not fits or not (tokens is None or _indices(tokens, run, lambda i: type(i) is int and i >= 0)):
         raise InputError(f"{path}: method {method!a:.60} is not as sprint-lmeval score writes it, move the file away")
-    return MethodChoice(method, chosen, {str(k): str(v) for k, v in settings.items()}, used)
+    return MethodChoice(method, chosen, {str(k): str(v) for k, v in settings.items()}, used, tokens, verdicts)
 
 
 def _indices(values: object, run: Run, fits: Callable[[object], bool]) -> bool:
@@ -205,6 +218,6 @@ def _indices(values: object, run: Run, fits: Callable[[object], bool]) -> bool:
 def _compact(content: dict) -> str:
     """JSON with one line a list, so that a file of a thousand questions stays readable."""
     lines = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    for name in ("methods", "redundancy", "questions", "chosen", "correct", "used", "settings"):
+    for name in ("methods", "redundancy", "questions", "chosen", "correct", "used", "tokens", "verdicts", "settings"):
         lines = lines.replace(f'"{name}":', f'\n"{name}":')
     return lines + "\n"

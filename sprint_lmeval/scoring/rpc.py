@@ -13,6 +13,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from sprint_lmeval.runs.run import Run
+from sprint_lmeval.runs.scores import MethodChoice
+from sprint_lmeval.scoring.likelihoods import LOG_PROBABILITY, BaseModel
+from sprint_lmeval.scoring.stored import stored_responses
+from sprint_lmeval.scoring.votes import AnswerClasses, best, vote
+
+INVERSE = "inverse perplexity"
 START = (0.5, 1.0, 1.0, 1.5, 2.0)  # share and (shape, scale) of the first distribution, (shape, scale) of the second
 BOUNDS = ((0.2, 0.8), (0.01, None), (0.01, None), (0.01, None), (0.01, None))
 MAX_STEPS = 200
@@ -83,3 +90,29 @@ def _density(values: np.ndarray, shape: float, scale: float) -> np.ndarray:
         relative = values / scale
         density = shape / scale * relative ** (shape - 1) * np.exp(-(relative**shape))
     return np.where(np.isfinite(density), density, 0.0)
+
+
+def choose_by_probability(run: Run, classes: Sequence[AnswerClasses], model: BaseModel) -> list[MethodChoice]:
+    """What the unpruned model finds probable: the best of N, votes by whole paths, perplexity consistency, and RPC."""
+    rows = stored_responses(run)
+    found = [[facts[LOG_PROBABILITY] for facts in row] for row in model.of_run(run)]
+    means = [np.array([of.mean() if len(of) else np.nan for of in row]) for row in found]  # of a token
+    paths = [shares([of.sum() if len(of) else np.nan for of in row]) for row in found]
+    inverse = [path_probabilities(row) for row in means]  # of the perplexity
+    texts = [row.responses for row in rows]
+    by_name = {
+        "log-probability vote": ("of the whole path", [different(*one) for one in zip(paths, texts, strict=True)]),
+        "perplexity vote": (f"{INVERSE}, equal texts too", inverse),
+        "perplexity consistency": (INVERSE, [different(*one) for one in zip(inverse, texts, strict=True)]),
+        "rpc": (
+            f"{INVERSE}, improbable paths pruned",
+            [different(without_improbable(w), t) for w, t in zip(inverse, texts, strict=True)],
+        ),
+    }
+    settings = {"scored_under": model.name, "pruned_heads": "none: this one unpruned model scores all candidates"}
+    most = [best(row, values) for row, values in zip(classes, means, strict=True)]
+    choices = [MethodChoice("least perplexity", most, settings)]
+    for name, (what, weights) in by_name.items():
+        chosen = [vote(row, w) for row, w in zip(classes, weights, strict=True)]
+        choices.append(MethodChoice(name, chosen, {**settings, "weight": what}))
+    return choices

@@ -1,53 +1,100 @@
 """`sprint-lmeval score`: which of N stored answers to give, by votes, probabilities or a reward model.
 
 In: runs with samples. Out: a file of scores beside each run's samples (runs/scores.py) and a table. Nothing is
-generated. A choice is right if the verdict of the chosen response is; what N answers could give at best is Pass@N.
+generated, but by `calculator`. A choice is right if the verdict of the chosen response is; what N answers could give at
+best is Pass@N.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-
-import numpy as np
+from dataclasses import dataclass
 
 from sprint_lmeval.errors import InputError
 from sprint_lmeval.runs.run import Run, read_runs, require_samples
-from sprint_lmeval.runs.safe_text import aligned, one_line, p_text
+from sprint_lmeval.runs.safe_text import one_line
 from sprint_lmeval.runs.scores import MethodChoice, write_scores
-from sprint_lmeval.scoring.redundancy import redundancy
-from sprint_lmeval.scoring.rpc import different, path_probabilities, shares, without_improbable
+from sprint_lmeval.scoring.calculator import put_sums_right
+from sprint_lmeval.scoring.confidence import Confidence, choose_by_confidence
+from sprint_lmeval.scoring.duplicates import (
+    DeepPrune,
+    Embeddings,
+    SlimSC,
+    choose_by_clusters,
+    choose_by_thoughts,
+    threshold_of,
+)
+from sprint_lmeval.scoring.judges import PREFIX, read_judge
+from sprint_lmeval.scoring.likelihoods import BaseModel
+from sprint_lmeval.scoring.process_rewards import ProcessRewardModel, StepRewards, choose_by_steps
+from sprint_lmeval.scoring.rewards import RewardModel, choose_by_reward
+from sprint_lmeval.scoring.rpc import choose_by_probability
 from sprint_lmeval.scoring.stopping import FORMS, StoppingRule, stopping_rule
-from sprint_lmeval.scoring.stored import answer_classes, stored_responses, texts_of
-from sprint_lmeval.scoring.votes import AnswerClasses, best, score_weights, vote
-
-INVERSE = "inverse perplexity"
-HEADINGS = ("method", "accuracy", "of Pass@N", "over first", "95 % interval", "p")
-OF_STOPPING = ("rule", "answers", "tokens", "saved", "accuracy", "over vote", "95 % interval", "p")
+from sprint_lmeval.scoring.stored import Prefix, answer_classes, texts_of
+from sprint_lmeval.scoring.table import score_table
+from sprint_lmeval.scoring.votes import AnswerClasses, redundancy, score_weights, vote
 
 
-def score_command(
-    results: Sequence[str],
-    ways: str,
-    model_args: str | None = None,
-    reward_model: str | None = None,
-    device: str | None = None,
-    trust_remote_code: bool = False,
-) -> str:
+@dataclass(frozen=True)
+class ScoreOptions:
+    """Options of the command beside the ways of choosing.
+
+    Attributes:
+        model_args: of the unpruned model.
+        reward_model: folder or hub id.
+        device: of torch, for every model.
+        trust_remote_code: whether code of the reward model is run.
+        step_marks: step tag, good and bad label of a process reward model of the marker form.
+        prefix: what is written of a response before it may be rejected: a share, or tokens.
+        keep: the share of the prefixes that are written to the end.
+        judge: folder or hub id of what says whether two responses will end alike.
+        encoder: folder of another sentence encoder.
+    """
+
+    model_args: str | None = None
+    reward_model: str | None = None
+    device: str | None = None
+    trust_remote_code: bool = False
+    step_marks: list[str] | None = None
+    prefix: float | None = None
+    keep: float | None = None
+    judge: str | None = None
+    encoder: str | None = None
+
+
+USES = {  # option -> the ways that read it
+    "model_args": ("rpc", "confidence", "calculator"),
+    "reward_model": ("reward", "prm"),
+    "device": ("rpc", "confidence", "calculator", "reward", "prm", "deepprune"),
+    "trust_remote_code": ("reward", "prm", "deepprune"),
+    "step_marks": ("prm",),
+    "prefix": ("prm", "deepprune"),
+    "keep": ("prm",),
+    "judge": ("deepprune",),
+    "encoder": ("deepprune", "slimsc"),
+}
+NEEDED = ("model_args", "reward_model", "judge")  # without which these ways have no model
+KEEP = 0.5
+NUMBERED = {
+    "confidence": "confidenceW",
+    "deepprune": "deeppruneT",
+    "slimsc": "slimscT",
+}  # ways whose name may end in a number
+
+
+def score_command(results: Sequence[str], ways: str, options: ScoreOptions) -> str:
     """Run `sprint-lmeval score`; returns what is shown.
 
     Args:
         results: files and folders of the harness.
         ways: names of `CHOOSERS` and rules of stopping.py, with commas.
-        model_args: of the unpruned model, for `rpc`.
-        reward_model: folder or hub id, for `reward`.
-        device: of torch, for both.
-        trust_remote_code: whether code of the reward model is run.
+        options: what they need.
     """
-    chosen = _checked(ways, model_args, reward_model, device, trust_remote_code)
+    chosen = _checked(ways, options)
     runs, notes = read_runs(results)
     if len(runs) == 1:
         require_samples(runs[0], notes)
-    models = _models(chosen, model_args, reward_model, device, trust_remote_code)
+    models = _models(chosen, options, runs)
     tables = []
     for run in runs:
         table, left_out = score_run(run, chosen, models, partly=len(runs) > 1)
@@ -58,39 +105,72 @@ def score_command(
     return "\n\n".join(tables) + "".join(f"\nnote: {one_line(note)}" for note in notes)
 
 
-def _checked(ways: str, model_args, reward_model, device, trust_remote_code) -> list[str]:
+def kind_of(way: str) -> str:
+    """Return the name in `CHOOSERS` of a way, such as `confidence` of `confidence64`."""
+    plain = way.rstrip("0123456789.")
+    return plain if plain in NUMBERED else way
+
+
+def _checked(ways: str, options: ScoreOptions) -> list[str]:
     """The names among the ways, once the options fit them."""
     named = list(dict.fromkeys(name.strip() for name in ways.split(",")))
-    strange = [name for name in named if name not in CHOOSERS and stopping_rule(name) is None]
+    kinds = {kind_of(way) for way in named}
+    strange = [way for way in named if kind_of(way) not in CHOOSERS and stopping_rule(way) is None]
     if strange:
-        allowed = ", ".join((*CHOOSERS, *FORMS))
+        allowed = ", ".join((*CHOOSERS, *NUMBERED.values(), *FORMS))
         raise InputError(f"--with {strange[0]!a} given, allowed are {allowed} (several with commas)")
-    for way, needed, option in (("rpc", model_args, "--model_args"), ("reward", reward_model, "--reward-model")):
-        if way in named and not needed:
-            raise InputError(f"--with {way} given, it needs a model: add {option}")
-        if way not in named and needed:
-            raise InputError(f"{option} given, which is for --with {way}")
-    if device and not {"rpc", "reward"} & set(named):
-        raise InputError("--device given, which is for --with rpc and --with reward")
-    if trust_remote_code and "reward" not in named:
-        raise InputError(
-            "--trust-remote-code given, which is for --with reward (rpc: --model_args trust_remote_code=True)"
-        )
+    for name, users in USES.items():
+        option = "--" + (name if name == "model_args" else name.replace("_", "-"))
+        given = getattr(options, name) not in (None, False)
+        if given and not kinds & set(users):
+            raise InputError(f"{option} given, which is for --with {' and '.join(users)}")
+        if name in NEEDED and not given and kinds & set(users):
+            raise InputError(f"--with {min(kinds & set(users))} given, it needs a model: add {option}")
     return named
 
 
-def _models(ways: Sequence[str], model_args, reward_model, device, trust_remote_code) -> dict[str, object]:
-    """What has weights, loaded once for all runs."""
+def _models(ways: Sequence[str], options: ScoreOptions, runs: Sequence[Run]) -> dict[str, object]:
+    """What each way needs beside the run; weights are loaded once for all runs."""
+    kinds = {kind_of(way): way for way in ways}
     models: dict[str, object] = {}
-    if "rpc" in ways:
-        from sprint_lmeval.scoring.likelihoods import BaseModel
+    if set(USES["model_args"]) & set(kinds):
+        base = BaseModel(options.model_args, options.device)
+        models = {way: Confidence.named(way, base) for way in ways if kind_of(way) == "confidence"}
+        models |= {"rpc": base, "calculator": base}
+        if any(run.samples and base.kept(run) is None for run in runs):
+            base.model  # noqa: B018  a mistake in its arguments stops all runs
+    of_rewards = (options.reward_model, options.device, options.trust_remote_code)
+    if "prm" in kinds:
+        early = _early_rejection(options)
+        models["prm"] = StepRewards(ProcessRewardModel(*of_rewards, options.step_marks), *early)
+    if "reward" in kinds:
+        models["reward"] = RewardModel(*of_rewards)
+    return models | _of_duplicates(ways, options)
 
-        models["rpc"] = BaseModel(model_args, device)
-    if "reward" in ways:
-        from sprint_lmeval.scoring.rewards import RewardModel
 
-        models["reward"] = RewardModel(reward_model, device, trust_remote_code)
-    return models
+def _of_duplicates(ways: Sequence[str], options: ScoreOptions) -> dict[str, object]:
+    limits = {kind: {w: threshold_of(w, kind) for w in ways if kind_of(w) == kind} for kind in ("deepprune", "slimsc")}
+    found: dict[str, object] = {}
+    embeddings = Embeddings(options.encoder)
+    if limits["deepprune"]:
+        given = None if options.prefix is None else Prefix.parsed(options.prefix)
+        judge, own = read_judge(options.judge, embeddings, options.device, options.trust_remote_code)
+        if given and own and given != own:
+            raise InputError(
+                f"--prefix {given} given, and --judge {options.judge} has learned from {own}: leave it out"
+            )
+        prefix = given or own or Prefix(PREFIX)
+        found |= {way: DeepPrune(way, judge, limit, prefix) for way, limit in limits["deepprune"].items()}
+    if limits["slimsc"]:
+        embeddings.encoder  # noqa: B018  a missing one stops all runs
+        found |= {way: SlimSC(way, embeddings, limit) for way, limit in limits["slimsc"].items()}
+    return found
+
+
+def _early_rejection(options: ScoreOptions) -> tuple[Prefix | None, float]:
+    if options.keep is not None and (options.prefix is None or not 0 < options.keep < 1):
+        raise InputError(f"--keep {options.keep:g} given, it is a share between 0 and 1, and goes with --prefix")
+    return options.prefix is not None and Prefix.parsed(options.prefix) or None, options.keep or KEEP
 
 
 def score_run(run: Run, ways: Sequence[str], models: dict[str, object], partly: bool = False) -> tuple[str, list[str]]:
@@ -113,16 +193,18 @@ def score_run(run: Run, ways: Sequence[str], models: dict[str, object], partly: 
     for way in ways:
         try:
             rule = stopping_rule(way)
-            choices += _stopped(run, classes, rule) if rule else CHOOSERS[way](run, classes, models.get(way))
+            choices += _stopped(run, classes, rule) if rule else CHOOSERS[kind_of(way)](run, classes, models.get(way))
         except InputError as error:
             if not partly:
                 raise
             notes.append(f"{error}; left out.")
     if not choices:
         return "", notes
+    if any(choice.used for choice in choices):  # whose costs are compared with the vote of all
+        choices = [*_majority(run, classes, None), *choices]
     first = MethodChoice("first", [0] * len(classes), {})
     path, content = write_scores(run, [first, *choices], redundancy(classes, texts_of(run)))
-    return _table(run, content) + f"\n{one_line(path)}", notes
+    return score_table(run, content) + f"\n{one_line(path)}", notes
 
 
 # ---- ways of choosing ----
@@ -143,46 +225,6 @@ def _selector(run: Run, classes: Sequence[AnswerClasses], _: object) -> list[Met
     return [MethodChoice("selector", chosen, {"weight": how, "selector": run.selector})]
 
 
-def _rpc(run: Run, classes: Sequence[AnswerClasses], model) -> list[MethodChoice]:
-    """What the unpruned model finds probable: the best of N, votes by whole paths, perplexity consistency, and RPC."""
-    rows = stored_responses(run)
-    found = model.log_probabilities(rows)
-    with np.errstate(all="ignore"):
-        means = [row[:, 0] / row[:, 1] for row in found]  # of a token; nan for an empty response
-    paths = [shares(row[:, 0]) for row in found]
-    inverse = [path_probabilities(row) for row in means]  # of the perplexity
-    texts = [row.responses for row in rows]
-    by_name = {
-        "log-probability vote": ("of the whole path", [different(*one) for one in zip(paths, texts, strict=True)]),
-        "perplexity vote": (f"{INVERSE}, equal texts too", inverse),
-        "perplexity consistency": (INVERSE, [different(*one) for one in zip(inverse, texts, strict=True)]),
-        "rpc": (
-            f"{INVERSE}, improbable paths pruned",
-            [different(without_improbable(w), t) for w, t in zip(inverse, texts, strict=True)],
-        ),
-    }
-    settings = {"scored_under": model.name, "pruned_heads": "none: this one unpruned model scores all candidates"}
-    most = [best(row, values) for row, values in zip(classes, means, strict=True)]
-    choices = [MethodChoice("least perplexity", most, settings)]
-    for name, (what, weights) in by_name.items():
-        chosen = [vote(row, w) for row, w in zip(classes, weights, strict=True)]
-        choices.append(MethodChoice(name, chosen, {**settings, "weight": what}))
-    return choices
-
-
-def _reward(run: Run, classes: Sequence[AnswerClasses], model) -> list[MethodChoice]:
-    """The response with the highest reward, and a vote weighted by the reward as a chance."""
-    found = model.rewards(stored_responses(run))
-    settings = {"reward_model": model.name}
-    weights = [1 / (1 + np.exp(-np.clip(values, -500, 500))) for values in found]
-    return [
-        MethodChoice(
-            "reward best of N", [best(row, values) for row, values in zip(classes, found, strict=True)], settings
-        ),
-        MethodChoice("reward vote", [vote(row, w) for row, w in zip(classes, weights, strict=True)], settings),
-    ]
-
-
 def _stopped(run: Run, classes: Sequence[AnswerClasses], rule: StoppingRule) -> list[MethodChoice]:
     """The vote among the answers that a rule asks for, and that of all, which it is compared with."""
     if run.flat:
@@ -193,7 +235,7 @@ def _stopped(run: Run, classes: Sequence[AnswerClasses], rule: StoppingRule) -> 
         raise InputError(f"{run.samples_path} has N = {run.n}, and {rule.name} needs {rule.least} answers or more")
     used = [rule.used(row) for row in classes]
     chosen = [vote(row[:count]) for row, count in zip(classes, used, strict=True)]
-    return [*_majority(run, classes, None), MethodChoice(rule.name, chosen, rule.settings, used)]
+    return [MethodChoice(rule.name, chosen, rule.settings, used)]
 
 
 def _without_false_equation(run: Run, classes: Sequence[AnswerClasses], _: object) -> list[MethodChoice]:
@@ -208,60 +250,19 @@ def _without_false_equation(run: Run, classes: Sequence[AnswerClasses], _: objec
         good = (i for i, text in enumerate(texts) if row[i] is not None and not false_equations(text))
         chosen.append(next(good, None))
     used = [run.n if index is None else index + 1 for index in chosen]
-    choice = MethodChoice(
-        "checked", [index or 0 for index in chosen], {"equations": "all that were written hold"}, used
-    )
-    return [*_majority(run, classes, None), choice]
+    settings = {"equations": "all that were written hold"}
+    return [MethodChoice("checked", [index or 0 for index in chosen], settings, used)]
 
 
 CHOOSERS: dict[str, Callable] = {
     "majority": _majority,
     "selector": _selector,
-    "rpc": _rpc,
-    "reward": _reward,
+    "rpc": choose_by_probability,
+    "reward": choose_by_reward,
     "checked": _without_false_equation,
+    "calculator": put_sums_right,
+    "confidence": choose_by_confidence,
+    "prm": choose_by_steps,
+    "deepprune": choose_by_clusters,
+    "slimsc": choose_by_thoughts,
 }
-
-
-# ---- what is shown ----
-
-
-def _table(run: Run, content: dict) -> str:
-    solvable = 100 * float(run.correct.any(1).mean())
-    title = f"{run.model_label}, {run.strategy_label}, {run.task}: {len(run.questions)} questions, N = {run.n}, "
-    lines = [one_line(title) + f"Pass@N {solvable:.1f} %"]
-    lines += aligned([HEADINGS, *(_cells(name, entry) for name, entry in content["methods"].items())])
-    stopped = [_stopping_cells(name, entry) for name, entry in content["methods"].items() if "over_vote" in entry]
-    if stopped:
-        lines += [
-            "stopping early, in the stored order; compared with the vote of all N:",
-            *aligned([OF_STOPPING, *stopped]),
-        ]
-    under = {
-        e["settings"].get("scored_under") for e in content["methods"].values() if isinstance(e.get("settings"), dict)
-    }
-    lines += [
-        f"rpc and all of perplexity and log-probability: every candidate scored under the unpruned {one_line(name)}"
-        for name in sorted(under - {None})
-    ]
-    shown = [f"{name.replace('_', ' ')} {value:.3f}" for name, value in content["redundancy"].items()]
-    return "\n".join([*lines, "redundancy: " + ", ".join(shown)])
-
-
-def _cells(name: str, entry: dict) -> tuple[str, ...]:
-    recovered = entry["recovered_of_pass_n"]
-    share = "-" if recovered is None else f"{100 * recovered:.1f} %"
-    return (one_line(name), f"{100 * entry['accuracy']:.1f} %", share, *_gain_cells("over_first", entry))
-
-
-def _stopping_cells(name: str, entry: dict) -> tuple[str, ...]:
-    tokens, of_all = entry.get("tokens_used"), entry.get("tokens_of_all")
-    saved = f"{100 * (1 - tokens / of_all):.1f} %" if of_all else "-"
-    spent = "-" if tokens is None else f"{tokens:.0f}"
-    rates = (f"{entry['answers_used']:.1f}", spent, saved, f"{100 * entry['accuracy']:.1f} %")
-    return (one_line(name), *rates, *_gain_cells("over_vote", entry))
-
-
-def _gain_cells(name: str, entry: dict) -> tuple[str, str, str]:
-    interval = f"{100 * entry[f'{name}_low']:+.1f} to {100 * entry[f'{name}_high']:+.1f}"
-    return f"{100 * entry[name]:+.1f}", interval, p_text(entry[f"{name}_p"])

@@ -5,6 +5,10 @@ from __future__ import annotations
 from sprint_lmeval.selection.methods.registry import METHODS
 
 SHOWN = (1, 2, 4, 8, 16)
+RANKING = """
+    from sprint_lmeval import Selector
+    Selector.from_pretrained("FOLDER").rank(["A question"], n=16)
+"""
 
 
 def card(config: dict) -> str:
@@ -17,15 +21,12 @@ library_name: sprint-lmeval
 tags: [attention-heads, pruning, best-of-n, sprint-lmeval, {method}]
 ---
 
-# {method}: which of {len(heads)} pruned sub-models of {model.get("name")} answer a question
+# {method}: {_title(config)}
 
 Method `{method}`: {METHODS[method].summary}.
 
     lm_eval --model hf-pruned-bon {command}
-
-    from sprint_lmeval import Selector
-    Selector.from_pretrained("FOLDER").rank(["A question"], n=16)
-
+{RANKING if METHODS[method].ranks else ""}
 ## Trained on
 
 | | |
@@ -41,7 +42,7 @@ these figures, so they are a little too good; figures on test problems are the o
 
 ## Limits
 
-- For this model and its {len(heads)} candidates only: `{_short(heads)}`. Another model, also another quantisation
+- For this model and these candidates only: `{_short(heads)}`. Another model, also another quantisation
   of the same, is refused at load.
 - For problems like those of {training.get("task")}; prompt form, few-shot examples and chat template as in training.
 - Its training questions are kept as 8-byte hashes, and an evaluation that contains one of them is refused.
@@ -53,6 +54,13 @@ these figures, so they are a little too good; figures on test problems are the o
 |---|---|
 {_rows(config["setting"])}
 """
+
+
+def _title(config: dict) -> str:
+    name = config["model"].get("name")
+    if METHODS[config["method"]].ranks:
+        return f"which of {len(config['candidates'])} pruned sub-models of {name} answer a question"
+    return f"where the greedy answers of {name} branch"
 
 
 def _training(config: dict) -> dict:

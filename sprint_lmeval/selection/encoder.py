@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sprint_lmeval.errors import InputError, cause
+from sprint_lmeval.errors import InputError, cause, needs
 
 if TYPE_CHECKING:
     import numpy as np
@@ -53,8 +53,9 @@ class Encoder:
         """Return the encoder called `name`: a folder, or None for the default.
 
         Raises:
-            InputError: it is not here and cannot be fetched.
+            InputError: it is not here and cannot be fetched, or there is nothing to run it with.
         """
+        needs("encoder", "sentence_transformers")
         if name is not None and name not in (DEFAULT_ENCODER, DEFAULT_ENCODER.rpartition("/")[2]):
             folder = Path(name).expanduser()
             if not folder.is_dir():

@@ -7,7 +7,7 @@ themselves; `base+cover` is a list for head_masks=: the unpruned model first, th
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -33,11 +33,13 @@ def train_pool(
     options: dict[str, str],
     exclude: Sequence[Path],
     overwrite: bool,
+    draw: Callable[[OutcomeMatrix], OutcomeMatrix] = lambda matrix: matrix,
 ) -> str:
     """Write the candidates of one kind, best first, and return what the user reads.
 
     Args:
         candidates: to choose from, as of `training_matrix`.
+        draw: as of `training_matrix`.
         options: `size`, how many candidates (16), and `kind`, one of `KINDS` (cover).
 
     Raises:
@@ -46,7 +48,7 @@ def train_pool(
     kind, size = _checked(options)
     if output.suffix != ".txt":
         raise InputError(f"-o {output} given, the file of a pool ends in .txt")
-    matrix = training_matrix(matrices, candidates, exclude)
+    matrix = training_matrix(matrices, candidates, exclude, draw)
     if size > len(matrix.candidates):
         raise InputError(f"size={size} given, the matrix has {len(matrix.candidates)} candidates")
     order, shares = _ranked(matrix, kind, size)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,9 @@ from sprint_lmeval.candidates import BASE, Candidate, parse_candidates
 from sprint_lmeval.errors import InputError
 from sprint_lmeval.outcomes.matrix import OutcomeMatrix
 from sprint_lmeval.selection.folder import check_model
+
+log = logging.getLogger(f"lm_eval.{__name__}")
+FEW = 100  # a rate has a standard error of up to 5 points with so many, and candidates differ by less
 
 SPLITS = ("train", "validation")
 ALIKE = (
@@ -28,33 +32,48 @@ ALIKE = (
 )
 
 
-def training_matrix(paths: Sequence[Path], candidates: str, exclude: Sequence[Path] = ()) -> OutcomeMatrix:
-    """Load matrices, join them by question, keep the candidates asked for, and refuse what cannot be learned from."""
+def training_matrix(
+    paths: Sequence[Path],
+    candidates: str,
+    exclude: Sequence[Path] = (),
+    draw: Callable[[OutcomeMatrix], OutcomeMatrix] = lambda matrix: matrix,
+) -> OutcomeMatrix:
+    """Load matrices, join them by question, keep the candidates asked for, and refuse what cannot be learned from.
+
+    `draw` keeps the questions to learn from.
+    """
     loaded = [OutcomeMatrix.load(path) for path in paths]
     for path, matrix in zip(paths, loaded, strict=True):
-        _refuse_test(path, matrix)
-        _refuse_unreadable_facts(path, matrix.facts)
-        _refuse_other(paths[0], loaded[0], path, matrix)
+        refuse_test(path, matrix)
+        refuse_unreadable_facts(path, matrix.facts)
+        refuse_other(paths[0], loaded[0], path, matrix)
     joined = join(loaded)
-    matrix = joined.select(candidates=_chosen(candidates, joined)).require_complete()
+    matrix = draw(joined.select(candidates=_chosen(candidates, joined))).require_complete()
     _refuse_heads_outside(matrix)
     _refuse_unlearnable(matrix)
+    if len(matrix.questions) < FEW:
+        log.warning(
+            "%d training questions: what is learned from fewer than %d is mostly chance, sweep more",
+            len(matrix.questions),
+            FEW,
+        )
     for path in exclude:
-        _refuse_overlap(matrix, path, OutcomeMatrix.load(path))
+        refuse_overlap(matrix, path, OutcomeMatrix.load(path))
     return matrix
 
 
-def _refuse_test(path: Path, matrix: OutcomeMatrix) -> None:
+def refuse_test(path: Path, matrix: OutcomeMatrix) -> None:
+    """Raise InputError where questions are not of a split to learn from."""
     unknown = sorted({q.split for q in matrix.questions} - set(SPLITS))
     if unknown:
         raise InputError(
-            f"{path} has questions of the split {unknown[0]!r}, allowed for training are {', '.join(SPLITS)}: sweep "
+            f"{path} has questions of the split {unknown[0]!r}, allowed for training are {', '.join(SPLITS)}: take "
             "the training task, such as tiny_train_passn"
         )
 
 
-def _refuse_unreadable_facts(path: Path, facts: dict) -> None:
-    """What a selector's configuration takes over must be what its reader allows."""
+def refuse_unreadable_facts(path: Path, facts: dict) -> None:
+    """Raise InputError for facts that a selector's configuration takes over and its reader does not allow."""
     model = {**facts, "name": facts.get("model")}
     try:
         check_model(model, "facts")
@@ -62,16 +81,17 @@ def _refuse_unreadable_facts(path: Path, facts: dict) -> None:
         raise InputError(f"{path}: {error}") from None
 
 
-def _refuse_other(first_path: Path, first: OutcomeMatrix, path: Path, matrix: OutcomeMatrix) -> None:
+def refuse_other(first_path: Path, first: OutcomeMatrix, path: Path, matrix: OutcomeMatrix) -> None:
+    """Raise InputError where model, settings or candidates of two matrices differ."""
     for name in ALIKE:
         one, other = _fact(first, name), _fact(matrix, name)
         if one != other:
             raise InputError(
-                f"{path} has {name} {_brief(other)}, and {first_path} has {_brief(one)}: matrices that are joined must "
-                "be of one model with the same settings"
+                f"{path} has {name} {_brief(other)}, and {first_path} has {_brief(one)}: what is learned from "
+                "must be of one model with the same settings"
             )
     if set(matrix.candidates) != set(first.candidates):
-        raise InputError(f"{path} has other candidates than {first_path}: sweep both over the same")
+        raise InputError(f"{path} has other candidates than {first_path}: both must have the same")
 
 
 def _fact(matrix: OutcomeMatrix, name: str) -> object:
@@ -127,7 +147,8 @@ def _refuse_unlearnable(matrix: OutcomeMatrix) -> None:
         raise InputError(f"every answer in the matrix is {every}, so there is nothing to learn: sweep other questions")
 
 
-def _refuse_overlap(matrix: OutcomeMatrix, path: Path, test: OutcomeMatrix) -> None:
+def refuse_overlap(matrix: OutcomeMatrix, path: Path, test: OutcomeMatrix) -> None:
+    """Raise InputError where training questions are among those of a matrix that was to be excluded."""
     shared = {q.hash for q in matrix.questions} & {q.hash for q in test.questions}
     if shared:
         example = next(q.id for q in matrix.questions if q.hash in shared)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
 from sprint_lmeval.generation.rows import Response, Row, Settings
 from sprint_lmeval.store.database import Store
-from sprint_lmeval.store.keys import row_key, run_key
+from sprint_lmeval.store.keys import canonical, row_key, run_key
 
 log = logging.getLogger(f"lm_eval.{__name__}")
 
@@ -40,21 +42,46 @@ class StoredRows:
         self, responses: Iterable[tuple[Row, Response]], rows: Sequence[Row], settings: Settings
     ) -> Iterator[tuple[Row, Response]]:
         """Yield responses, each one after the store has it."""
-        keys = self._keys(rows, settings)
+        runs = self._runs(settings)
         for seeded in {row.seed is not None for row in rows}:
             self.store.put_origin(*run_key(self.facts, settings, seeded))
         for row, response in responses:
-            self.store.put(keys[row], response)
+            self.store.put(row_key(runs[row.seed is not None], row), response)
             self.generated += 1
             yield row, response
+
+    def branches(self, row: Row, settings: Settings, asked: dict) -> list[Row] | None:
+        """Return the branches of a greedy answer that were chosen before, in order; None where that is not known.
+
+        Args:
+            row: of the greedy answer.
+            settings: under which it was decoded.
+            asked: what else decided the choice, as JSON.
+        """
+        stored = self.store.get(self._branches_key(row, settings, asked))
+        try:
+            return stored and [replace(row, given=tuple(map(int, given))) for given in json.loads(stored.text)]
+        except (TypeError, ValueError):
+            return None
+
+    def keep_branches(self, row: Row, settings: Settings, asked: dict, branches: Sequence[Row]) -> None:
+        """Keep which branches were chosen."""
+        text = json.dumps([branch.given for branch in branches], separators=(",", ":"))
+        self.store.put(self._branches_key(row, settings, asked), Response(text, truncated=False, new_tokens=0))
+
+    def _branches_key(self, row: Row, settings: Settings, asked: dict) -> bytes:
+        return hashlib.sha256(self._keys([row], settings)[row] + canonical({"branches": asked}).encode()).digest()
 
     def described(self) -> dict:
         """Return what the results record; `damaged` only where rows of the store were."""
         damaged = {"damaged": self.store.damaged} if self.store.damaged else {}
         return {"file": self.store.path.name, "reused": self.reused, "generated": self.generated, **damaged}
 
+    def _runs(self, settings: Settings) -> dict[bool, bytes]:
+        return {seeded: run_key(self.facts, settings, seeded)[0] for seeded in (False, True)}
+
     def _keys(self, rows: Sequence[Row], settings: Settings) -> dict[Row, bytes]:
-        runs = {seeded: run_key(self.facts, settings, seeded)[0] for seeded in (False, True)}
+        runs = self._runs(settings)
         return {row: row_key(runs[row.seed is not None], row) for row in rows}
 
     def _say_why_nothing_fits(self, row: Row, settings: Settings) -> None:

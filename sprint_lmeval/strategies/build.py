@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 
@@ -13,6 +14,7 @@ from sprint_lmeval.strategies.sampled import CODES, FIRSTS, Sampled
 from sprint_lmeval.strategies.selected import SelectorChoice
 from sprint_lmeval.strategies.strategy import Listed, RandomHeads, Strategy, Unpruned
 
+log = logging.getLogger(f"lm_eval.{__name__}")
 STRATEGIES = ("fixed", "base", "sample", "random", "spread", "selector", "branch")
 OF_BRANCH = ("priority", "levels", "fill")
 
@@ -28,11 +30,11 @@ class StrategyArguments:
         strategy_seed: seed of `random`, of `sample` and of the samples of `fill`.
         first: `greedy`: the first response is the greedy one; only with `sample`.
         codes: `arithmetic`: evenly spread codes in place of independent numbers; only with `sample`.
-        selector: folder, hub id or short name; only with `selector`, as are the next two.
+        selector: folder, hub id or short name; only with `selector`, as are the next two, or with `branch`.
         selector_encoder: folder of the selector's sentence encoder, where that is not the default one.
         selector_check: whether another model and training questions are refused.
         priority: which branches come first, one of `PRIORITIES`; only with `branch`, as are the next two.
-        levels: how often an answer branches: 1.
+        levels: 1: the greedy answer branches; `all`: every answer does.
         fill: what stands where there are too few branches, one of `FILLS`.
         n: how many responses each question gets, which the tasks read too; None: as the tasks say.
     """
@@ -47,7 +49,7 @@ class StrategyArguments:
     selector_encoder: str | None = None
     selector_check: bool = True
     priority: str | None = None
-    levels: int | None = None
+    levels: int | str | None = None
     fill: str | None = None
     n: int | None = None
 
@@ -69,8 +71,14 @@ def build_strategy(given: StrategyArguments) -> Callable[[Sequence[int]], Strate
     """
     _refuse_selector_misfits(given)
     if given.selector is not None:
-        return SelectorChoice(given.selector, given.selector_encoder, given.selector_check)
+        choice = SelectorChoice(
+            given.selector, given.selector_encoder, given.selector_check, given.fill, given.strategy_seed
+        )
+        _refuse_beside_selector(choice, given)
+        return choice
     name = given.strategy or ("fixed" if given.head_masks is not None else "spread")
+    if given.strategy is None and name == "spread":
+        log.warning("no head_masks given: strategy `spread`, an unlearned order of heads; this is not SPRINT")
     _refuse_misfits(name, given)
     listed = _readable(given.head_masks) if given.head_masks is not None else None
     if name == "branch" and listed is not None and len(listed) != 1:
@@ -84,9 +92,11 @@ def build_strategy(given: StrategyArguments) -> Callable[[Sequence[int]], Strate
             where = "spread" if pool is None else (given.pool if isinstance(given.pool, str) else "list")
             return RandomHeads(pool or spread_candidates(heads_per_layer), given.strategy_seed, where)
         if name == "branch":
-            return Branched(listed[0] if listed else BASE, given.priority, given.fill, given.strategy_seed)
+            return Branched(
+                listed[0] if listed else BASE, given.priority, given.fill, given.strategy_seed, given.levels
+            )
         if name == "spread":
-            return Listed("spread", spread_candidates(heads_per_layer))
+            return Listed("spread", [BASE, *spread_candidates(heads_per_layer)])
         return Sampled(given.strategy_seed, given.first, given.codes) if name == "sample" else Unpruned()
 
     return build
@@ -102,13 +112,24 @@ def _refuse_selector_misfits(given: StrategyArguments) -> None:
         for what, there in needing.items():
             if there:
                 raise InputError(f"{what} given without a selector: add selector=, a folder, hub id or short name")
-    elif given.strategy not in (None, "selector"):
+    elif given.strategy not in (None, "selector", "branch"):
         what = f"selector given with strategy={given.strategy}"
         raise InputError(f"{what}, which chooses by itself: leave one of the two out")
     else:
-        for name in ("head_masks", "pool", "first", "codes", *OF_BRANCH):
+        for name in ("head_masks", "pool", "first", "codes", "priority", "levels"):
             if getattr(given, name) is not None:
                 raise InputError(f"selector and {name} given, of which only one can decide: leave one of the two out")
+
+
+def _refuse_beside_selector(choice: SelectorChoice, given: StrategyArguments) -> None:
+    if not choice.branches and (given.strategy == "branch" or given.fill is not None):
+        what = "strategy=branch" if given.strategy == "branch" else "fill"
+        raise InputError(
+            f"{what} given with selector={given.selector}, whose method {choice.selector.method.name} ranks pruned "
+            "heads: give a selector of `sprint-lmeval train --method branch`, or leave one of the two out"
+        )
+    check_branch_arguments(None, None, given.fill)
+    _refuse_strange_seed(given)
 
 
 def _refuse_misfits(name: str, given: StrategyArguments) -> None:
@@ -130,6 +151,10 @@ def _refuse_misfits(name: str, given: StrategyArguments) -> None:
         if getattr(given, argument) is not None:
             raise InputError(f"{argument} given with strategy={name}: only strategy=branch has it, leave it out")
     check_branch_arguments(given.priority, given.levels, given.fill)
+    _refuse_strange_seed(given)
+
+
+def _refuse_strange_seed(given: StrategyArguments) -> None:
     if isinstance(given.strategy_seed, bool) or not isinstance(given.strategy_seed, int):
         raise InputError(f"strategy_seed={given.strategy_seed} given, it must be a whole number")
 

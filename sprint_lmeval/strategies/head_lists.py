@@ -11,7 +11,7 @@ SPREAD_DEPTHS, SPREAD_OF = (5, 10, 15, 20, 25), 28  # the paper's layers, of the
 
 
 def spread_candidates(heads_per_layer: Sequence[int]) -> list[Candidate]:
-    """Return single heads round-robin over the layers at the paper's relative depths; `base` is not among them.
+    """Return single heads round-robin over the layers at the paper's relative depths, which `spread` has behind `base`.
 
     Args:
         heads_per_layer: number of heads of each layer of the model, layer 0 first.

@@ -10,10 +10,11 @@ import logging
 from collections.abc import Callable, Sequence
 
 from sprint_lmeval.candidates import Candidate
-from sprint_lmeval.errors import InputError
+from sprint_lmeval.errors import InputError, needs
 from sprint_lmeval.outcomes.question import question_hash
 from sprint_lmeval.pruning.heads import HeadLayout
 from sprint_lmeval.selection.selector import Selector
+from sprint_lmeval.strategies.branch import Branched
 from sprint_lmeval.strategies.strategy import Attempt, Strategy, refuse_too_few
 
 log = logging.getLogger(f"lm_eval.{__name__}")
@@ -32,10 +33,11 @@ class Selected(Strategy):
 
     def attempts(self, questions: Sequence[str], n: int) -> list[list[Attempt]]:
         refuse_too_few(n, len(self.selector.candidates), self.name, "train one on more candidates")
-        self._refuse_trained_on(questions)
+        self.refuse_trained_on(questions)
         return [[Attempt(*scored) for scored in row] for row in self.selector.scored(questions, n)]
 
-    def _refuse_trained_on(self, questions: Sequence[str]) -> None:
+    def refuse_trained_on(self, questions: Sequence[str]) -> None:
+        """Raise InputError (warn, with selector_check=False) where a question was trained on."""
         known = self.selector.trained_on([question_hash(question) for question in questions])
         if not known.any():
             return
@@ -96,6 +98,28 @@ class Selected(Strategy):
                 log.warning("selector=%s was trained with %s %s, and this run has %s", self.given, what, then, now)
 
 
+class SelectedBranches(Branched, Selected):
+    """Branches by the priority that was chosen on training questions (`train --method branch`)."""
+
+    name = Branched.name
+
+    def __init__(self, choice: SelectorChoice) -> None:
+        setting = choice.selector.config["setting"]
+        Selected.__init__(self, choice.selector, choice.given, choice.check)
+        levels = "all" if setting["levels"] == "all" else 1
+        Branched.__init__(self, choice.selector.candidates[0], setting["priority"], choice.fill, choice.seed, levels)
+
+    def attempts(self, questions: Sequence[str], n: int) -> list[list[Attempt]]:
+        self.refuse_trained_on(questions)
+        return Branched.attempts(self, questions, n)
+
+    def described(self) -> dict:
+        return {**Selected.described(self), **Branched.described(self)}
+
+    def possible(self) -> list[Candidate]:
+        return Branched.possible(self)
+
+
 class SelectorChoice:
     """A selector that the user gave: checked against the model, then called with its heads to make the strategy.
 
@@ -103,16 +127,24 @@ class SelectorChoice:
         given: folder, hub id or short name of the selector.
         encoder: folder of its sentence encoder, None for the default.
         check: whether another model and training questions are refused.
+        fill, seed: of `strategy=branch`, where the selector chooses its priority.
     """
 
-    def __init__(self, given: str, encoder: str | None, check: bool) -> None:
+    def __init__(self, given: str, encoder: str | None, check: bool, fill: str | None = None, seed: int = 0) -> None:
         if not isinstance(check, bool):
             raise InputError(f"selector_check={check} given, allowed are True and False")
-        self.given, self.check = str(given), check
+        self.given, self.check, self.fill, self.seed = str(given), check, fill, seed
         self.selector = Selector.from_pretrained(self.given, encoder=encoder)
+        if self.selector.method.encodes:
+            needs("encoder", "sentence_transformers")  # before a model's weights are read
 
     def __call__(self, heads_per_layer: Sequence[int]) -> Strategy:
-        return Selected(self.selector, self.given, self.check)
+        return SelectedBranches(self) if self.branches else Selected(self.selector, self.given, self.check)
+
+    @property
+    def branches(self) -> bool:
+        """Whether it says how the answers of one candidate branch, and ranks none."""
+        return not self.selector.method.ranks
 
     def check_model(self, layout: HeadLayout, fingerprint: Callable[[], str] | None, altered: dict) -> None:
         """Raise InputError (warn, with selector_check=False) where the model is not the one it was trained for.

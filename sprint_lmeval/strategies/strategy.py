@@ -30,12 +30,14 @@ class Strategy(ABC):
         name: what results call it.
         learned: whether it was fitted on training questions; an unlearned one is never shown as SPRINT.
         exchangeable: whether the order of its N responses carries no meaning (independent samples).
+        distinct: whether the N texts of a question differ by construction, so that votes among them mean nothing.
         draws: whether responses are drawn, so that a temperature is needed.
     """
 
     name: str
     learned = False
     exchangeable = False
+    distinct = False
     draws = False
 
     @abstractmethod

@@ -1,10 +1,9 @@
 """Equations in responses: which are found, which are false; hostile text costs little."""
 
-import time
-
 import pytest
 
-from sprint_lmeval.answers.equations import false_equations
+from sprint_lmeval.answers.equations import false_equations, first_false_sum
+from tests.shared.growth import assert_linear
 
 TRUE = [
     "5 + 3 = 8", "5+3=8", "16 - 3 - 4 = 9", "2 * 9 = 18", "2 x 9 = 18", "2x9=18", "2 × 9 = 18", "18 / 2 = 9",
@@ -59,6 +58,18 @@ FALSE = [
     ("0.1 + 0.2 = 0.30001", ["0.1 + 0.2 = 0.30001"]),
 ]
 
+RIGHT = [  # text, what stands before the value, the value
+    ("9 * 8 = 71 books, 71 + 1 = 73", "9 * 8 = ", "72"),
+    ("one\r\n2 + 2 = 4, 3 + 4 = 8", "one\r\n2 + 2 = 4, 3 + 4 = ", "7"),
+    (r"so $3 \times \frac{1}{2} = 1$ and 1 = 1", r"so $3 \times \frac{1}{2} = ", "1.5"),
+    ("5 - 7 = 2", "5 - 7 = ", "-2"),
+    ("10 / 3 = 3.33 and 1 + 1 = 3", "10 / 3 = 3.33 and 1 + 1 = ", "2"),  # no value of few digits
+    ("20% of 50 = 11", "20% of 50 = ", "10"),
+    ("$5 * 1,200 = $600", "$5 * 1,200 = ", "6000"),
+    ("0 * 3 = 1", "0 * 3 = ", "0"),
+]
+NOT_RIGHT = ["", "1 + 1 = 2", "5 / 20 = 24%", "12 = 3 * 5", "7 / 3 = 2"]
+
 HOSTILE = ["1+" * 500_000 + "1=2", "1+1=3;" * 150_000, "(" * 500_000 + "=", "=" * 1_000_000, "1 " * 500_000 + "= 1",
 "1=" * 400_000,
            "\n".join(["((((1+1)))) = (" * 100] * 200), "9" * 1_000_000 + "+1=2", "\\frac{" * 200_000 + "=",
@@ -88,8 +99,17 @@ def test_false(text: str, found: list[str]) -> None:
     assert false_equations(text) == found
 
 
+@pytest.mark.parametrize(("text", "before", "value"), RIGHT)
+def test_the_first_false_sum_and_its_value(text: str, before: str, value: str) -> None:
+    at, found = first_false_sum(text)
+    assert (text[:at].rstrip(), found) == (before.rstrip(), value)
+
+
+@pytest.mark.parametrize("text", NOT_RIGHT)
+def test_what_is_not_put_right(text: str) -> None:
+    assert first_false_sum(text) is None
+
+
 @pytest.mark.parametrize("text", HOSTILE, ids=[repr(text[:12]) for text in HOSTILE])
-def test_hostile_text_costs_little(text: str) -> None:
-    start_s = time.process_time()
-    false_equations(text)
-    assert time.process_time() - start_s < 2.0
+def test_hostile_text_is_read_in_linear_time(text: str) -> None:
+    assert_linear(lambda part: (false_equations(part), first_false_sum(part)), text)

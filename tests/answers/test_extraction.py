@@ -1,10 +1,9 @@
 r"""Where the final answer of a response is: boxes, `####`, "answer is", the last number; hostile text costs little."""
 
-import time
-
 import pytest
 
 from sprint_lmeval.answers.extraction import extract_math, extract_number
+from tests.shared.growth import assert_linear
 
 BOXES = [
     (r"\boxed{5}", "5"),
@@ -140,7 +139,4 @@ def test_number(response: str, answer: str | None) -> None:
 
 @pytest.mark.parametrize("response", HOSTILE, ids=[repr(text[:12]) for text in HOSTILE])
 def test_hostile_text_is_read_in_linear_time(response: str) -> None:
-    start_s = time.process_time()
-    extract_math(response)
-    extract_number(response)
-    assert time.process_time() - start_s < 2.0
+    assert_linear(lambda part: (extract_math(part), extract_number(part)), response)

@@ -56,7 +56,7 @@ def test_the_commands_of_the_workflow_exist():
         build_parser().parse_args(words)
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/gate.md", "docs/choosing.md", "baselines/README.md"])
+@pytest.mark.parametrize("page", ["docs/gate.md", "docs/choosing.md", "baselines/README.md"])
 def test_the_commands_of_the_pages_exist(page):
     text = (REPOSITORY / page).read_text().replace("\\\n", " ")
     found = re.findall(r"^(?:\$ )?sprint-lmeval ((?:gate|baseline|score|report) .*)$", text, re.MULTILINE)
@@ -72,6 +72,6 @@ def test_report_and_files_are_kept_when_the_gate_fails():
 
 
 def test_continuous_integration_runs_the_gate_after_the_demo():
-    stages = re.search(r"for stage in (.+); do", (REPOSITORY / ".ci/run").read_text())[1].split()
+    stages = re.search(r"for name in (.* demo .*); do", (REPOSITORY / ".ci/run").read_text())[1].split()
     assert stages[stages.index("demo") + 1] == "gate"
     assert ".ci/gate_runs output/gate" in (REPOSITORY / "Makefile").read_text()

@@ -62,7 +62,7 @@ def test_every_cause_is_counted(tiny, computed):
     rows = [Row(shots + prompt, c) for prompt in prompts(6) for c in (BASE, *HEADS[::3])]
     greedy = [Row(shots + prompts(1)[0], BASE, given=(80 + i, 90)) for i in range(3)]
     account = Account()
-    list(generate(*tiny, rows[:2], Settings(4)))  # the model is probed by now
+    list(generate(*tiny, [*rows[:2], *greedy], Settings(4)))  # the model is probed by now
     computed.clear()
     found = dict(generate(*tiny, [*rows, *greedy], Settings(70, batch_size=24), account=account))
     assert account.written == sum(response.new_tokens for response in found.values())

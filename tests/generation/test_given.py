@@ -1,10 +1,15 @@
 """Rows with given answer tokens: the texts of transformers' own `generate`, and what rows share is read once."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from sprint_lmeval.candidates import BASE, Candidate
+from sprint_lmeval.generation import decode
 from sprint_lmeval.generation.decode import Account, generate
+from sprint_lmeval.generation.fast import trees
+from sprint_lmeval.generation.fast.lm_head import steps_of
 from sprint_lmeval.generation.rows import Row, Settings
 from sprint_lmeval.passn.fewshot import tiny_examples
 from sprint_lmeval.pruning.hooks import prune_heads
@@ -120,6 +125,15 @@ def test_a_stop_string_may_begin_in_the_given_tokens(tiny, plain):
         assert found[row].text == text[: text.index(stop)] and not found[row].truncated
 
 
+def test_a_given_token_may_complete_a_stop_string(tiny, plain):
+    tokens, tokenizer = answer(tiny, prompts(1)[0]), tiny[1]
+    text = tokenizer.decode(tokens[:9])
+    row = Row(prompts(1)[0], BASE, given=tokens[:9])
+    for found in (fast(tiny, [row], until=(text[-2:],)), plain([row], until=(text[-2:],))):
+        assert found[row].text == text[: text.index(text[-2:])]
+        assert found[row].new_tokens == 0 and not found[row].truncated
+
+
 def test_samples_go_on_behind_given_tokens(tiny, plain):
     tokens = answer(tiny, prompts(1)[0])
     rows = [Row(prompts(1)[0], BASE, i, seed=i, given=tokens[:4]) for i in range(4)]
@@ -127,3 +141,36 @@ def test_samples_go_on_behind_given_tokens(tiny, plain):
     found = fast(tiny, rows, temperature=1.5)
     assert found == plain(rows, temperature=1.5)
     assert len({response.text for response in found.values()}) > 3
+
+
+class TopOf:
+    """Asks for more other tokens of longer prompts; nothing follows."""
+
+    def top(self, row):
+        return len(row.prompt) % 5 + 1
+
+    def after(self, row, response):
+        return ()
+
+
+@pytest.mark.parametrize("why_not", [None, "not in this test"])
+def test_steps_have_as_many_others_as_their_row_asks_for(tiny, monkeypatch, why_not):
+    monkeypatch.setattr(decode, "why_not_fast", lambda *args: why_not)
+    rows, top = [Row(prompt, BASE) for prompt in prompts(5)], TopOf()
+    assert len({top.top(row) for row in rows}) > 1
+    for row, response in generate(*tiny, rows, Settings(9), successors=top):
+        assert {len(step.others) for step in response.steps} == {top.top(row)}
+
+
+def test_steps_take_no_more_logits_at_once_than_there_is_memory_for(tiny, monkeypatch):
+    rows, limits, sizes, real = [Row(prompt, BASE) for prompt in prompts(5)], decode.limits_of(tiny[0]), [], steps_of
+
+    def written() -> dict:
+        found = generate(*tiny, rows, Settings(9), successors=TopOf())
+        return {row: [(step.token, [other for other, _ in step.others]) for step in r.steps] for row, r in found}
+
+    expected = written()
+    three = 3 * 4 * tiny[0].config.vocab_size
+    monkeypatch.setattr(decode, "limits_of", lambda model: replace(limits, logits_bytes=three))
+    monkeypatch.setattr(trees, "steps_of", lambda logits, *of: (sizes.append(len(logits)), real(logits, *of))[1])
+    assert written() == expected and max(sizes) == 3

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import sprint_lmeval.harness
-from sprint_lmeval.harness.command_line import evaluate_replaced_by
+from sprint_lmeval.harness.command_line import evaluate_replaced_by, quick_index
 from tests.shared.environments import REPOSITORY
 
 PACKAGE = REPOSITORY / "sprint_lmeval"
@@ -76,3 +76,25 @@ def test_evaluate_is_put_back_whatever_happens():
         assert evaluator.evaluate == (real, "ours")
         raise ZeroDivisionError
     assert evaluator.evaluate is real and sys.modules["lm_eval.evaluator"] is evaluator
+
+
+@pytest.mark.parametrize(
+    ("tasks", "quick"),
+    [
+        (["tiny_passn", "gsm8k_passn"], True),
+        (["tiny_passn", "gsm8k"], False),
+        (["tiny_*"], False),
+        ([{}], False),
+        (None, False),
+    ],
+)
+def test_the_harness_tasks_are_read_where_one_of_them_may_be_meant(tasks, quick):
+    import lm_eval.tasks
+
+    real = lm_eval.tasks.TaskManager
+    with quick_index(tasks):
+        assert (lm_eval.tasks.TaskManager is not real) == quick
+        if quick:
+            found = lm_eval.tasks.TaskManager(include_path=None, metadata={}).all_tasks
+            assert set(tasks) <= set(found) and "gsm8k" not in found
+    assert lm_eval.tasks.TaskManager is real

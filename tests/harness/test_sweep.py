@@ -16,7 +16,7 @@ from lm_eval._cli.harness import HarnessCLI
 
 from sprint_lmeval.candidates import BASE
 from sprint_lmeval.errors import InputError
-from sprint_lmeval.harness.sweep import Plan, drawn_questions, sweep
+from sprint_lmeval.harness.sweep import Plan, sweep
 from sprint_lmeval.harness.sweep_options import NOT_HERE, check_names, harness_config
 from sprint_lmeval.outcomes.matrix import OutcomeMatrix
 from sprint_lmeval.store.database import Store
@@ -39,7 +39,11 @@ def environment(tmp_path_factory) -> Environment:
 def unbroken(environment, tmp_path_factory) -> Path:
     """A matrix with its store beside it."""
     folder = tmp_path_factory.mktemp("unbroken")
-    assert "102 answers generated, 0 from" in swept(environment, folder, f"{MODEL} {TASK}").stdout
+    done = swept(environment, folder, f"{MODEL} {TASK}")
+    assert "102 answers generated, 0 from" in done.stdout
+    assert (
+        "sweep: 6 questions x 17 candidates (base L1H0 L1H1 L1H2 L1H3 L1H4 ...) = 102 answers, kept in" in done.stderr
+    )
     return folder / "m.parquet"
 
 
@@ -204,27 +208,13 @@ def test_every_head_of_layers_of_different_widths():
     assert [str(c) for c in every_head([2, 1, 3], [0, 2])] == ["base", "L0H0", "L0H1", "L2H0", "L2H1", "L2H2"]
 
 
-def test_a_larger_draw_holds_a_smaller_one():
-    texts = [f"question {number}" for number in range(50)]
-    few, more = drawn_questions(texts, 10, seed=1), drawn_questions(texts, 30, seed=1)
-    assert set(few) < set(more) and few == sorted(few) and len(set(more)) == 30
-    assert few != drawn_questions(texts, 10, seed=2)
-    assert drawn_questions(texts, None, seed=1) == drawn_questions(texts, 50, seed=2) == list(range(50))
-
-
-def test_equal_questions_are_drawn_once():
-    assert drawn_questions(["a", "b", "a ", "c", " b"], None, seed=0) == [0, 1, 3]
-    with pytest.raises(InputError, match="--questions 4 given, the task has 3 different ones"):
-        drawn_questions(["a", "b", "a ", "c"], 4, seed=0)
-
-
 WRONG = {
     "no such task": (f"{MODEL} --tasks nonsense", "Tasks not found: nonsense"),
     "candidates": (f"{TINY},head_masks=L0H0 --tasks tiny_passn", "head_masks="),
     "a limit": (f"{TINY} --tasks tiny_passn --limit 4", "--questions N"),
     "no such layer": (f"{MODEL} --tasks tiny_passn --layers 7", "the model has layers 0-3"),
     "two tasks": (f"{MODEL} --tasks tiny_passn,tiny_train_passn --questions 2", "name one *_passn task"),
-    "more questions": (f"{MODEL} --tasks tiny_passn --questions 6000", "the task has 5000"),
+    "more questions": (f"{MODEL} --tasks tiny_passn --questions 6000", "there are 5000 different ones"),
     "no such model": ("--model hf-pruned-bon --model_args pretrained=./nowhere --tasks tiny_passn", "config.json"),
     "sampling": (f"{MODEL} --tasks tiny_passn --questions 1 --gen_kwargs temperature=0.6,do_sample=true", "sampling"),
 }

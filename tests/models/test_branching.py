@@ -1,11 +1,13 @@
 """`strategy=branch` on the embedded model, against a plain loop over the model's own logits."""
 
+from functools import partial
 from itertools import pairwise
 
 import pytest
 import torch
 
 from sprint_lmeval.errors import InputError
+from sprint_lmeval.models import branching
 from sprint_lmeval.pruning.hooks import prune_heads
 from tests.shared.harness_requests import count_rows, model, requests
 
@@ -75,28 +77,88 @@ def test_the_first_answers_of_more_are_those_of_fewer_and_texts_are_distinct():
     assert lm.get_model_info()["sprint"]["priority"] == "mixed"
 
 
-def test_branches_are_kept_in_a_store(tmp_path, monkeypatch):
+def by_rounds(lm, prompt: str) -> list[str]:
+    """`levels=all`, `priority=prefix`: after rounds of 1, 1, 2, 4 the answer with the most probable prefix of all."""
+    ids = lm.tokenizer(prompt)["input_ids"]
+    greedy, distributions = finished(lm, ids, [], "base")
+    answers, tried, open_ = [greedy], set(), []
+
+    def opened(answer: list[int], known: int, before: float, distributions: list[torch.Tensor]) -> None:
+        for position, of in enumerate(distributions, start=known):
+            open_.extend(
+                (before + float(of[t]), (*answer[:position], t)) for t in range(len(of)) if t != answer[position]
+            )
+            before += float(of[answer[position]])
+
+    opened(greedy, 0, 0.0, distributions)
+    while len(answers) < N:
+        for before, given in sorted(open_, key=lambda branch: -branch[0])[: min(len(answers), N - len(answers))]:
+            open_.remove((before, given))
+            answer, distributions = finished(lm, ids, list(given), "base")
+            assert text_of(lm, answer) not in map(partial(text_of, lm), answers), "no duplicates in this test"
+            answers.append(answer)
+            tried.add((before, given, tuple(distributions)))
+        for before, given, of in tried:
+            opened(answers[[tuple(a[: len(given)]) for a in answers].index(given)], len(given), before, list(of))
+        tried.clear()
+    return [text_of(lm, answer) for answer in answers]
+
+
+def test_branches_of_branches_come_in_rounds():
+    lm = model(strategy="branch", priority="prefix", levels="all")
+    asked = requests(N, questions=2, max_gen_toks=LIMIT)
+    responses = [str(r) for r in lm.generate_until(asked)]
+    for start in (0, N):
+        assert responses[start : start + N] == by_rounds(lm, asked[start].args[0])
+    assert lm.get_model_info()["sprint"]["levels"] == "all"
+
+
+@pytest.mark.parametrize("levels", [1, "all"])
+def test_a_second_run_on_a_store_generates_nothing(tmp_path, monkeypatch, levels):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    first = model(strategy="branch", priority="ratio", store=str(tmp_path / "a.sqlite"))
-    texts = [str(r) for r in first.generate_until(requests(4, questions=2, max_gen_toks=LIMIT))]
-    again = model(strategy="branch", priority="ratio", store=str(tmp_path / "a.sqlite"))
+    asked, arguments = requests(4, questions=2, max_gen_toks=LIMIT), {"strategy": "branch", "levels": levels}
+    first = model(**arguments, store=str(tmp_path / "a.sqlite"))
+    texts = [str(r) for r in first.generate_until(asked)]
+    again = model(**arguments, store=str(tmp_path / "a.sqlite"))
     generated = count_rows(again)
-    assert [str(r) for r in again.generate_until(requests(4, questions=2, max_gen_toks=LIMIT))] == texts
-    assert [row.given for row in generated] == [(), ()], "the greedy answers, whose tokens a store does not keep"
+    assert [str(r) for r in again.generate_until(asked)] == texts
+    assert generated == [] and not again.weights_loaded
+    fewer = model(**arguments, store=str(tmp_path / "a.sqlite"))
+    generated = count_rows(fewer)
+    assert [str(r) for r in fewer.generate_until(requests(3, questions=2, max_gen_toks=LIMIT))] == texts[:3] + texts[
+        4:7
+    ]
+    if levels == 1:
+        assert [row.given for row in generated] == [(), ()], "to choose other branches, greedy answers are read again"
 
 
-def without_branches(lm):
-    real = type(lm)._alternatives
-    lm._alternatives = lambda *arguments: [[step._replace(others=()) for step in of] for of in real(lm, *arguments)]
-
-
-def test_too_few_branches_stop_or_are_filled_with_samples():
+def test_decoding_that_raises_costs_no_other_question(monkeypatch):
+    """The first row that follows another one raises once: rows are asked for again."""
     lm = model(strategy="branch")
-    without_branches(lm)
+    expected = [str(r) for r in lm.generate_until(requests(3, questions=3, max_gen_toks=LIMIT))]
+    real, raised = type(lm)._generate, []
+
+    def breaking(rows, settings, successors):
+        for row, response in real(lm, rows, settings, successors):
+            if row.given and not raised:
+                raised.append(row)
+                raise ZeroDivisionError
+            yield row, response
+
+    monkeypatch.setattr(lm, "_generate", breaking)
+    assert [str(r) for r in lm.generate_until(requests(3, questions=3, max_gen_toks=LIMIT))] == expected and raised
+
+
+def without_branches(monkeypatch):
+    monkeypatch.setattr(branching, "branches_of", lambda *_: [])
+
+
+def test_too_few_branches_stop_or_are_filled_with_samples(monkeypatch):
+    lm = model(strategy="branch")
+    without_branches(monkeypatch)
     with pytest.raises(InputError, match=r"a question has 1 distinct answers by branching, 4 are asked for: .* fill="):
         lm.generate_until(requests(4, questions=2, max_gen_toks=LIMIT))
     filled = model(strategy="branch", fill="samples", strategy_seed=5)
-    without_branches(filled)
     drawn = {"temperature": 1.5, "do_sample": True, "max_gen_toks": LIMIT}
     responses = [str(r) for r in filled.generate_until(requests(4, questions=2, **drawn))]
     samples = [str(r) for r in model(strategy="sample", strategy_seed=5).generate_until(requests(4, 2, **drawn))]

@@ -89,6 +89,8 @@ def test_without_masks_the_strategy_is_spread_and_says_so(harness_log):
     lm = model()
     assert lm.strategy.name == "spread"
     assert "not SPRINT" in harness_log.text
+    harness_log.clear()
+    assert model(strategy="spread").strategy.name == "spread" and "not SPRINT" not in harness_log.text
     assert lm.get_model_info()["sprint"]["learned"] is False
 
 

@@ -1,6 +1,7 @@
 """What a bar says, and when."""
 
 import io
+import threading
 import time
 
 import pytest
@@ -55,6 +56,15 @@ def test_without_a_terminal_there_are_lines(capsys, monkeypatch):
     assert first.startswith("pruned responses:  50% 100/200 answers [00:00")
     assert last.startswith("pruned responses: 100% 200/200 answers [00:0") and "tokens/s" in last
     assert len(middle) >= 3 and all("left" not in line for line in middle)
+
+
+def test_the_thread_has_ended_when_the_bar_is_closed(monkeypatch):
+    """Python may end right behind it, and a thread that is then inside of PyTorch aborts the process."""
+    slow = threading.Event()
+    monkeypatch.setattr(progress, "LINES_EVERY_S", 0.01)
+    with Progress(2, 0, hidden=False, in_flight=lambda: (slow.wait(0.3), 0)) as bar:
+        time.sleep(0.1)
+    assert not bar._thread.is_alive()
 
 
 def test_answers_draw_nothing_between_two_lines(capsys):

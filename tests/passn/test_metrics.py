@@ -17,6 +17,7 @@ from sprint_lmeval.passn.metrics import (
     question_metrics,
     unbiased_pass_at_k,
 )
+from sprint_lmeval.passn.table import shown
 
 LETTERS = {"c": "correct", "i": "incorrect", "n": "no_answer", "t": "timeout", "e": "error"}
 
@@ -109,6 +110,8 @@ def test_what_the_model_tells_is_kept_and_what_it_does_not_is_absent():
         ResponseText("y", candidate="L0H1", truncated=True, new_tokens=9),
     ]
     assert question_metrics(judgement, given, False)["truncated"] == 0.5
+    given[1].distinct = True
+    assert "maj@2" not in question_metrics(judgement, given, False), "each text comes once: no vote"
     lists = kept_lists(judgement, given)
     assert lists["candidates"] == ["base", "L0H1"]
     assert lists["truncated_rows"] == [False, True]
@@ -143,3 +146,14 @@ def test_response_text_survives_pickling():
     given = ResponseText("x", candidate="L0H1", truncated=True, new_tokens=9, exchangeable=True, score=0.5)
     copy = pickle.loads(pickle.dumps(given))
     assert (copy, vars(copy)) == ("x", vars(given))
+
+
+def test_the_table_shows_few_rows_in_the_order_of_k():
+    metrics = {f"{name},first_n": 0.0 for name in mean_metrics(20) if "unbiased" not in name} | {"alias": "tiny_passn"}
+    metrics |= {"grader_failed,first_n": 0.1, "pass@4_stderr,first_n": 0.2}
+    few, sentence = shown({"results": {"tiny_passn": metrics, "arc": {"acc,none": 1.0}}}, "results")
+    rows = [name.partition(",")[0] for name in sorted(few["results"]["tiny_passn"]) if "stderr" not in name]
+    expected = "alias pass@1 pass@4 pass@16 pass@20 maj@20 mean@20 tokens_per_answer grader_failed"
+    assert rows == expected.split() and "--output_path" in sentence
+    assert few["results"]["tiny_passn"]["pass@4_stderr,first_n"] == 0.2 and few["results"]["arc"] == {"acc,none": 1.0}
+    assert shown({"results": {"arc": {"acc,none": 1.0}}}, "results")[1] == ""

@@ -41,7 +41,7 @@ def test_every_metric_of_sixteen_candidates_is_in_the_table(spread_run):
         values = spread_run["results"][task]
         names = {key.split(",")[0] for key in values if key.endswith(",first_n") and "stderr" not in key}
         passes = {f"pass@{k}" for k in range(1, 17)}
-        rates = {"no_answer", "truncated", "grader_failed", "distinct_answers", "distinct_texts"}
+        rates = {"no_answer", "truncated", "grader_failed", "distinct_answers", "distinct_texts", "tokens_per_answer"}
         assert names == passes | rates | {"mean@16", "maj@16", "all@16"}
         assert isinstance(values["pass@16_stderr,first_n"], float)
 
@@ -49,7 +49,7 @@ def test_every_metric_of_sixteen_candidates_is_in_the_table(spread_run):
 def test_samples_carry_lists_of_n_in_order(spread_run):
     for sample in spread_run["samples"]["tiny_passn"]:
         assert {name: len(sample[name]) for name in LISTS} == dict.fromkeys(LISTS, 16)
-        assert sample["candidates"][:5] == ["L0H0", "L1H0", "L2H0", "L3H0", "L0H1"]
+        assert sample["candidates"][:5] == ["base", "L0H0", "L1H0", "L2H0", "L3H0"]
         assert sample["pass@16"] == float("correct" in sample["verdicts"])
         assert "unbiased_pass@1" not in sample and "scores" not in sample
         json.dumps(sample)

@@ -9,6 +9,7 @@ import pytest
 
 from sprint_lmeval.errors import InputError
 from sprint_lmeval.report.leaderboard import comparisons_csv, headline, is_best_baseline, leaderboard, leaderboard_csv
+from sprint_lmeval.report.readme import choosing_table
 from sprint_lmeval.runs.comparable import comparable_groups
 from sprint_lmeval.runs.run import read_runs
 from sprint_lmeval.runs.scores import read_scores
@@ -41,7 +42,9 @@ def test_the_difference_is_paired_and_corrected(tmp_path):
     base = ["iiii"] * 8 + ["cccc"] * 2 + ["iiii"] * 2
     write_run(tmp_path / "a", ours, sprint=LEARNED)
     write_run(tmp_path / "b", base, sprint=BASE)
-    better, baseline = rows_of(tmp_path)
+    for name, sprint in {"c": LEARNED, "d": BASE}.items():  # another model, whose p values are corrected by themselves
+        write_run(tmp_path / name, base, sprint={**sprint, "fingerprint": "e" * 64}, model_args={"pretrained": "other"})
+    better, baseline = (row for row in rows_of(tmp_path) if row["model"] == "tiny")
     passed = [[letter[:4].count("c") > 0 for letter in letters] for letters in (ours, base)]
     found = headline(better)
     assert found["k"] == 4 and found["baseline"] == "base" and found["test"] == "mcnemar"
@@ -170,3 +173,13 @@ def test_scores_that_are_refused(tmp_path, changed, sentence):
     run = with_scores(write_run(tmp_path, ["ic", "ii"]), **changed)
     with pytest.raises(InputError, match=rf"scores_tiny_passn.*{sentence}"):
         read_scores(run)
+
+
+@pytest.mark.parametrize("count", [12, 13])
+def test_many_methods_of_choosing_stand_one_below_the_other(tmp_path, count):
+    (row,) = rows_of(write_run(tmp_path, ["ic", "ii"]))
+    row["methods"] = {f"m{number:02}": {"accuracy": 0.5, "recovered_of_pass_n": 1.0} for number in range(count)}
+    lines = choosing_table([row]).splitlines()
+    assert len(lines) == (3 if count == 12 else 8 + 13 - 1)
+    assert lines[0].startswith("| task | model |" if count == 12 else "| task | tiny")
+    assert lines[-1].count("|") == (19 if count == 12 else 3)

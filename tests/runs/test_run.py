@@ -247,6 +247,9 @@ def test_other_json_in_a_folder_is_told_in_one_sentence(tmp_path):
     write_run(tmp_path, VERDICTS)
     for name in "abcde":
         (tmp_path / f"{name}.json").write_text('{"x": 1}')
+    (tmp_path / "selector").mkdir()
+    for name in ("config.json", "model.safetensors"):
+        (tmp_path / "selector" / name).write_text("{}")
     notes = read_runs([tmp_path]).notes
     assert len(notes) == 1 and "(5 JSON files in all): no results of lm_eval" in notes[0]
 

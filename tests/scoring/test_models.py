@@ -1,6 +1,7 @@
 """Log-probabilities of the embedded model and rewards of random weights, against plain calls of transformers."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,8 +12,6 @@ from transformers import (
     BertConfig,
     BertForSequenceClassification,
     BertTokenizer,
-    LlamaConfig,
-    LlamaForSequenceClassification,
 )
 
 from sprint_lmeval.cli import main
@@ -22,6 +21,7 @@ from sprint_lmeval.scoring.rewards import RewardModel
 from sprint_lmeval.scoring.stored import StoredResponses
 from sprint_lmeval.tiny import MODEL_FOLDER
 from tests.shared.gate_examples import DATE, TASK, row, write_rows
+from tests.shared.reward_examples import reward_by_hand, reward_folder
 
 PROMPTS = ["Question: Yuki needs 9 books. One costs 8 dollars. How much?\nAnswer:", "Question: 1 + 1?\nAnswer:"]
 RESPONSES = [
@@ -47,22 +47,64 @@ def by_hand(prompt: str, response: str) -> tuple[float, int]:
     return sum(chosen), len(chosen)
 
 
+def log_probabilities(model: BaseModel, questions) -> list[list[tuple[float, int]]]:
+    """Sum and number of tokens of each response."""
+    return [[(facts[0].sum(), facts.shape[1]) for facts in row] for row in model.token_facts(questions)]
+
+
 def test_log_probabilities_are_the_models_own(base):
-    found = base.log_probabilities(QUESTIONS)
+    found = log_probabilities(base, QUESTIONS)
     for question, values in zip(QUESTIONS, found, strict=True):
-        assert values.shape == (4, 2)
-        for response, (total, tokens) in zip(question.responses, values, strict=True):
-            if response:
-                assert (total, tokens) == pytest.approx(by_hand(question.prompt, response), abs=1e-3)
-    assert np.isnan(found[0][2, 0]) and found[0][2, 1] == 0  # an empty response has no probability
-    assert (found[0][0] == found[0][3]).all()
+        for response, pair in zip(question.responses, values, strict=True):
+            assert pair == pytest.approx(by_hand(question.prompt, response) if response else (0, 0), abs=1e-3)
+    assert found[0][0] == found[0][3]
+
+
+def test_progress_is_shown_while_texts_are_read(capsys):
+    model = BaseModel("pretrained=tiny,dtype=float32", "cpu")
+    model.token_facts(QUESTIONS)
+    said = capsys.readouterr().err
+    assert "read by tiny" in said and f"{len({(q.prompt, r) for q in QUESTIONS for r in q.responses if r})}/" in said
+    model.token_facts(QUESTIONS)
+    assert not capsys.readouterr().err
 
 
 def test_batches_do_not_matter(base, monkeypatch):
-    together = BaseModel("pretrained=tiny,dtype=float32", "cpu").log_probabilities(QUESTIONS)
+    together = log_probabilities(base, QUESTIONS)
     monkeypatch.setattr("sprint_lmeval.scoring.likelihoods.MAX_LOGITS", 1)  # one row a batch
-    alone = BaseModel("pretrained=tiny,dtype=float32", "cpu").log_probabilities(QUESTIONS)
-    assert np.allclose(together, alone, atol=1e-3, equal_nan=True)
+    alone = log_probabilities(BaseModel("pretrained=tiny,dtype=float32", "cpu"), QUESTIONS)
+    assert np.allclose(together, alone, atol=1e-3)
+
+
+def test_a_prompt_is_read_once_and_that_does_not_matter(base, monkeypatch):
+    """A model without plain keys and values reads it with each response."""
+    one, reads = BaseModel("pretrained=tiny,dtype=float32", "cpu"), []
+    one.model.model.base_model.register_forward_hook(lambda module, given, output: reads.append(given))
+    shared = one.token_facts(QUESTIONS)
+    prompts = [given[0].shape for given in reads if given]  # within the model's own forward it has named arguments only
+    assert len(prompts) == len(PROMPTS)
+    monkeypatch.setattr(BaseModel, "_cache_of", lambda self, prompt, longest: None)
+    whole = BaseModel("pretrained=tiny,dtype=float32", "cpu").token_facts(QUESTIONS)
+    for question, other in zip(shared, whole, strict=True):
+        for facts, expected in zip(question, other, strict=True):
+            np.testing.assert_allclose(facts, expected, atol=1e-3)
+
+
+def test_a_common_beginning_is_read_once_and_that_does_not_matter(base, monkeypatch):
+    beginning = "Question: A pen costs 3 dollars. How much are 4?\nAnswer: 3 * 4 = 12\n#### 12\n\n"
+    questions = [replace(question, prompt=beginning + question.prompt) for question in QUESTIONS]
+    one, reads = BaseModel("pretrained=tiny,dtype=float32", "cpu"), []
+    one.model.model.base_model.register_forward_hook(lambda module, given, output: reads.append(given))
+    shared = one.token_facts(questions)
+    first, second = (given[0].shape[1] for given in reads if given)
+    lengths = [len(one.model.tok_encode(question.prompt)) - 1 for question in questions]
+    common = len(one.model.tok_encode(beginning + "Question: "))
+    assert first + second <= sum(lengths) - common + 2
+    monkeypatch.setattr(BaseModel, "_cache_of", lambda self, prompt, longest: None)
+    whole = BaseModel("pretrained=tiny,dtype=float32", "cpu").token_facts(questions)
+    for question, other in zip(shared, whole, strict=True):
+        for facts, expected in zip(question, other, strict=True):
+            np.testing.assert_allclose(facts, expected, atol=1e-3)
 
 
 def test_probabilities_that_are_no_numbers():
@@ -70,12 +112,12 @@ def test_probabilities_that_are_no_numbers():
     with torch.no_grad():
         model.model.model.lm_head.weight.fill_(float("nan"))
     with pytest.raises(InputError, match="probabilities that are no numbers: give another dtype="):
-        model.log_probabilities(QUESTIONS)
+        model.token_facts(QUESTIONS)
 
 
 def test_a_response_without_room_is_refused(base):
     with pytest.raises(InputError, match="which has room for"):
-        base.log_probabilities([StoredResponses("Question:", "", [" 9" * 3000])])
+        base.token_facts([StoredResponses("Question:", "", [" 9" * 3000])])
 
 
 def test_rpc_through_the_command(tmp_path, capsys):
@@ -100,36 +142,6 @@ def test_rpc_through_the_command(tmp_path, capsys):
 
 
 # ---- rewards ----
-
-
-def reward_folder(folder, labels: int = 1, template: bool = False, pad: bool = True):
-    torch.manual_seed(1)
-    tokenizer = AutoTokenizer.from_pretrained(MODEL_FOLDER)
-    if template:
-        tokenizer.chat_template = "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}\n{% endfor %}"
-    if not pad:
-        tokenizer.pad_token = None
-    config = LlamaConfig(
-        vocab_size=len(tokenizer) + 8,
-        hidden_size=32,
-        intermediate_size=48,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        max_position_embeddings=128,
-        num_labels=labels,
-        pad_token_id=None,
-    )
-    LlamaForSequenceClassification(config).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return str(folder)
-
-
-def reward_by_hand(folder: str, text: str, other: str | None = None) -> torch.Tensor:
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    model = LlamaForSequenceClassification.from_pretrained(folder).eval()
-    with torch.inference_mode():
-        return model(**tokenizer(text, other, return_tensors="pt", return_token_type_ids=False)).logits[0]
 
 
 @pytest.mark.parametrize("pad", [True, False])
@@ -161,6 +173,13 @@ def test_models_that_are_no_reward_models(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="could not be loaded"):
         RewardModel(str(tmp_path / "empty"), "cpu")
+    damaged = reward_folder(tmp_path / "damaged")
+    with pytest.raises(InputError, match="could not be loaded"):
+        RewardModel(damaged, "nonsense")
+    for name, text in (("model.safetensors", "rubbish"), ("config.json", "[1]")):
+        (tmp_path / "damaged" / name).write_text(text)
+        with pytest.raises(InputError, match="could not be loaded"):
+            RewardModel(damaged, "cpu")
 
 
 def test_weights_that_are_not_there_are_no_reward_model(tmp_path):

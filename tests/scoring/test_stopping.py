@@ -148,8 +148,8 @@ def test_through_the_command(tmp_path, capsys):
     assert methods["lossless"]["over_vote"] == 0 and methods["lossless"]["chosen"] == methods["majority"]["chosen"]
     assert "used" not in methods["majority"] and "over_vote" not in methods["first"]
     lines = capsys.readouterr().out.splitlines()
-    start = next(i for i, line in enumerate(lines) if line.startswith("stopping early"))
-    assert lines[start + 1].split()[:5] == ["rule", "answers", "tokens", "saved", "accuracy"]
+    start = next(i for i, line in enumerate(lines) if line.startswith("what it costs"))
+    assert lines[start + 1].split()[:5] == ["method", "answers", "tokens", "saved", "accuracy"]
     assert lines[start + 2].split()[:7] == ["agree2", "3.0", "16", "57.5", "%", "75.0", "%"]
 
 

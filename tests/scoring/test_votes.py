@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from scipy.stats import weibull_min
 
-from sprint_lmeval.scoring.redundancy import redundancy
 from sprint_lmeval.scoring.rpc import (
     _density,
     different,
@@ -14,7 +13,7 @@ from sprint_lmeval.scoring.rpc import (
     shares,
     without_improbable,
 )
-from sprint_lmeval.scoring.votes import best, class_totals, score_weights, vote
+from sprint_lmeval.scoring.votes import best, class_totals, redundancy, score_weights, vote
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,7 @@ BY_HAND = {
     "distinct_answers": 11 / 5,
     "distinct_texts": 16 / 5,
     "all@6": 0.0,
+    "tokens_per_answer": 5.0,
 }
 VERDICT = {"c": "correct", "x": "incorrect", "y": "incorrect", "n": "no_answer"}
 SAMPLED = {"temperature": 0.6, "do_sample": True}
@@ -135,18 +136,20 @@ def test_random_heads_are_drawn_from_the_pool_and_judged_as_drawn(seed):
         assert metrics[name] == pytest.approx(BY_HAND[name]), name
 
 
-def test_spread_goes_round_the_layers():
-    """A head of layer l and number h is right on question q where l + 2 h = q."""
+def test_spread_goes_round_the_layers_behind_base():
+    """A head of layer l and number h is right on question q where l + 2 h = q; base never is."""
 
     def script(number: int, candidate: str, sample: int) -> str:
+        if candidate == "base":
+            return "x"
         layer, head = map(int, candidate[1:].split("H"))
         return "c" if layer + 2 * head == number else "x"
 
     metrics, samples = run(8, script, masks=None, strategy="spread")
-    order = [(layer, head) for head in (0, 1) for layer in range(4)]
-    assert samples[0]["candidates"] == [f"L{layer}H{head}" for layer, head in order]
-    assert samples[0]["candidates"] == [str(c) for c in spread_candidates([8] * 4)[:8]]
-    first = {q: next(k for k, (layer, head) in enumerate(order, 1) if layer + 2 * head == q) for q in range(5)}
+    order = [(layer, head) for head in (0, 1) for layer in range(4)][:7]
+    assert samples[0]["candidates"] == ["base", *(f"L{layer}H{head}" for layer, head in order)]
+    assert samples[0]["candidates"][1:] == [str(c) for c in spread_candidates([8] * 4)[:7]]
+    first = {q: next(k for k, (layer, head) in enumerate(order, 2) if layer + 2 * head == q) for q in range(5)}
     for k in range(1, 9):
         assert metrics[f"pass@{k}"] == pytest.approx(sum(at <= k for at in first.values()) / 5), k
 

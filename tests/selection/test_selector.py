@@ -14,12 +14,11 @@ from sprint_lmeval.errors import InputError
 from sprint_lmeval.outcomes.matrix import question_hash
 from sprint_lmeval.selection.encoder import Encoder
 from sprint_lmeval.selection.folder import digest
-from sprint_lmeval.selection.methods.registry import METHODS
 from sprint_lmeval.selection.selector import Selector, find_selector, shipped_folder
-from tests.shared.selector_examples import KindEncoder, make_selector, questions
+from tests.shared.selector_examples import RANKING, KindEncoder, make_selector, questions
 
 
-@pytest.fixture(scope="module", params=METHODS)
+@pytest.fixture(scope="module", params=RANKING)
 def made(request) -> Selector:
     return make_selector(request.param)
 

@@ -10,11 +10,10 @@ from sprint_lmeval.cli import main
 from sprint_lmeval.errors import InputError
 from sprint_lmeval.outcomes.matrix import OutcomeMatrix
 from sprint_lmeval.selection.encoder import Encoder
-from sprint_lmeval.selection.methods.registry import METHODS
 from sprint_lmeval.selection.selector import Selector
 from sprint_lmeval.selection.training import Choices, train_selector
 from sprint_lmeval.selection.training_matrix import join, matrix_digest, training_matrix
-from tests.shared.selector_examples import KindEncoder, matrix, questions
+from tests.shared.selector_examples import RANKING, KindEncoder, matrix, questions
 
 
 @pytest.fixture
@@ -37,7 +36,7 @@ def command(capsys, *arguments: object) -> tuple[int, str]:
 # ---- the command ----
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", RANKING)
 def test_every_method_is_one_command(path, tmp_path, capsys, method, monkeypatch):
     monkeypatch.setattr(Encoder, "find", lambda name=None: KindEncoder())
     more = {"sprint": ["--set", "epochs=20"], "nearest": ["--set", "k=5"], "coverage": ["--set", "trees=9"]}.get(
@@ -50,6 +49,17 @@ def test_every_method_is_one_command(path, tmp_path, capsys, method, monkeypatch
     assert selector.config["training"]["questions"] == 60 and selector.config["model"]["name"] == "tiny"
     assert selector.config["training"]["evaluate"] == "tiny_passn"
     assert len(selector.rank(questions(2, first=100), 3)[0]) == 3
+
+
+def test_a_part_of_the_questions_may_be_drawn(path, tmp_path, capsys, monkeypatch, harness_log):
+    monkeypatch.setattr(Encoder, "find", lambda name=None: KindEncoder())
+    for name, draw in (("uniform", []), ("diverse", ["--draw", "diverse"])):
+        options = ["--method", "top", "--folds", 3, "--questions", 30, *draw]
+        assert "top, 30 questions x 6" in command(capsys, path, *options, "-o", tmp_path / name)[1]
+    pool = command(capsys, path, "--method", "pool", "--set", "size=3", "--questions", 30, "-o", tmp_path / "p.txt")
+    assert "30 questions x 6" in (tmp_path / "p.txt").read_text(), pool
+    assert "30 training questions: what is learned from fewer than 100 is mostly chance" in harness_log.text
+    assert "there are 60 different ones" in command(capsys, path, *options, "--questions", 61, "-o", tmp_path / "x")[1]
 
 
 def test_a_command_that_is_run_again_after_its_last_write_succeeds(path, tmp_path, capsys, monkeypatch):
@@ -170,7 +180,8 @@ def test_a_file_that_is_no_matrix(tmp_path, capsys):
 def narrowed(made: OutcomeMatrix, **arrays) -> OutcomeMatrix:
     from dataclasses import replace
 
-    return replace(made, **arrays)
+    tokens = np.where(arrays["verdicts"] < 0, -1, made.new_tokens).astype(np.int32)
+    return replace(made, new_tokens=tokens, **arrays)
 
 
 @pytest.mark.parametrize(

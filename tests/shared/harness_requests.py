@@ -16,7 +16,15 @@ def requests(n: int, questions: int = 3, **settings) -> list[Instance]:
     """Return what the harness hands over: each document's one request object, n times in a row."""
     chosen = problems("test")[:questions]
     instances = [
-        Instance("generate_until", {"question": p.question}, (p.prompt, GREEDY | settings), 0, ("t", i, n))
+        Instance(
+            "generate_until",
+            {"question": p.question},
+            (p.prompt, GREEDY | settings),
+            idx=0,
+            metadata=("t", i, n),
+            task_name="t",
+            doc_id=i,  # lm_eval 0.5 has no default
+        )
         for i, p in enumerate(chosen)
     ]
     return [instance for instance in instances for _ in range(n)]
@@ -26,9 +34,10 @@ def count_rows(lm: HFPrunedBestOfN) -> list:
     """Let `lm` note every row that it decodes."""
     rows, inner = [], type(lm)._generate
 
-    def counting(asked, settings):
-        rows.extend(asked)
-        return inner(lm, asked, settings)
+    def counting(*arguments):
+        for row, response in inner(lm, *arguments):
+            rows.append(row)
+            yield row, response
 
     lm._generate = counting
     return rows

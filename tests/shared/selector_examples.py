@@ -1,7 +1,8 @@
 """Small examples, matrices and selectors for the tests of what is trained: in: sizes, out: things that can be learned.
 
 Two thirds of the questions are of one kind, a third of another. Candidates 1 and 2 solve the first kind, candidate 3
-the second, candidate 0 (base) every other question, the rest nothing. `KindEncoder` tells the kinds apart.
+the second, candidate 0 (base) every other question, the rest nothing. `KindEncoder` tells the kinds apart. An answer of
+candidate j has 10 * (j + 1) tokens, and 5 more for the second kind.
 """
 
 import numpy as np
@@ -22,6 +23,8 @@ FACTS = {
     "chat_template": False,
 }
 QUICK = {"sprint": {"epochs": "60", "p": "8"}, "nearest": {"k": "3:8"}}
+RANKING = [name for name, method in METHODS.items() if method.ranks]  # learn from an outcome matrix
+QUICK |= {"balanced": QUICK["sprint"], "route": {"penalty": "1e-4"}}
 QUICK["coverage"] = {"trees": "20", "leaf": "3", "classes": "3"}
 
 
@@ -45,9 +48,13 @@ def outcomes(count: int, candidates: int = 6) -> np.ndarray:
     return np.stack([*columns, *[np.zeros(count, bool)] * (candidates - 4)], axis=1)
 
 
+def tokens(count: int, candidates: int = 6) -> np.ndarray:
+    return (10 * np.arange(1, candidates + 1) + 5 * (np.arange(count)[:, None] % 3 == 2)).astype(np.int32)
+
+
 def examples(count: int = 60) -> Examples:
     texts = questions(count)
-    return Examples(tuple(texts), KindEncoder().encode(texts), outcomes(count))
+    return Examples(tuple(texts), KindEncoder().encode(texts), outcomes(count), tokens(count))
 
 
 def matrix(count: int = 60, first: int = 0, split: str = "train", **facts) -> OutcomeMatrix:
@@ -59,7 +66,7 @@ def matrix(count: int = 60, first: int = 0, split: str = "train", **facts) -> Ou
         for i, text in enumerate(questions(count, first))
     )
     verdicts = np.where(correct, 0, 1).astype(np.int8)
-    return OutcomeMatrix(asked, candidates, verdicts, unknown, unknown.astype(np.int32), {**FACTS, **facts})
+    return OutcomeMatrix(asked, candidates, verdicts, unknown, tokens(count), {**FACTS, **facts})
 
 
 def options(name: str, **given: str) -> dict:

@@ -56,6 +56,7 @@ def test_spread_with_unequal_heads_stays_inside_each_layer():
 def test_default_is_spread_and_unlearned():
     described = build().described()
     assert (described["strategy"], described["learned"]) == ("spread", False)
+    assert described["candidates"] == ["base", *names(spread_candidates(HEADS))]
 
 
 def test_random_is_drawn_per_question_from_the_pool_and_repeats():

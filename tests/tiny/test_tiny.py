@@ -210,7 +210,7 @@ def test_final_answer(text, answer):
 def settings(monkeypatch):
     threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
     monkeypatch.setattr(training, "TOKENIZER_TEXTS", 300)
-    yield training.Settings(steps=4, rows=4, save_every=2)
+    yield training.Training(steps=4, rows=4, save_every=2)
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(deterministic)
 

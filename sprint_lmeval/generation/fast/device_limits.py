@@ -24,9 +24,11 @@ os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "24")
 MEGABYTE = 1 << 20
 LEAST_CACHE = 50 * MEGABYTE
 SHARE_OF_WEIGHTS = 0.31  # on a CPU: of what the weights take
+TREES_SHARE_OF_WEIGHTS = 2  # the same for trees, whose rows' keys and values stay until the last row of a tree ends
 SHARE_OF_GPU = 0.3  # of what is free beside the weights; preempted rows and prefill may double it
 SHARE_OF_MEMORY = 0.25  # of what is free on a CPU
 WIDEST_VALUES = 10 * MEGABYTE  # of a prefill pass on a CPU, inside a feed-forward block
+SIXTEEN_BITS = (torch.bfloat16, torch.float16)
 LAYER_CALL = 50_000_000  # multiplications that a CPU does in the time of calling a layer's small operations
 
 
@@ -39,6 +41,7 @@ class DeviceLimits:
         pass_tokens: most tokens in one prefill pass, which bounds its intermediate values.
         logits_bytes: most logits of one pass, where whole logits are needed; a piece of the output head has a sixth.
         cache_bytes: most keys and values of the rows in flight.
+        trees_bytes: the same of trees in flight, which keep those of finished rows.
         tokens_per_byte: units that reading one byte of keys and values costs, as much as one byte of the weights.
     """
 
@@ -46,12 +49,13 @@ class DeviceLimits:
     pass_tokens: int
     logits_bytes: int
     cache_bytes: int
+    trees_bytes: int
     tokens_per_byte: float
 
     def halved(self) -> DeviceLimits:
         """Return the limits for half the memory."""
-        halves = (self.pass_tokens // 2, self.logits_bytes // 2, self.cache_bytes // 2)
-        return DeviceLimits(self.free_tokens, *halves, self.tokens_per_byte)
+        memory = (self.pass_tokens, self.logits_bytes, self.cache_bytes, self.trees_bytes)
+        return DeviceLimits(self.free_tokens, *(most // 2 for most in memory), self.tokens_per_byte)
 
     def overhead(self, read_bytes: int) -> float:
         """Return what a pass costs beside its tokens, in tokens, where it reads so many bytes of keys and values."""
@@ -62,20 +66,42 @@ def limits_of(model: PreTrainedModel) -> DeviceLimits:
     """Return the limits of the model's device.
 
     GPUs: 16-bit arithmetic outruns memory by several hundred operations a byte. CPUs: `free_tokens` is fitted to the
-    times of passes of Qwen2.5-Coder-0.5B in bfloat16 with AMX on two cores (16 x 1, 64 x 1, 64 x 4, 64 x 8 and 128 x 2
-    rows x tokens: 115, 198, 367, 597 and 380 ms). It is lower where arithmetic is slower, and higher in small models,
-    whose layers take longer to call than to compute. Keys and values are read as fast as weights (embedded model,
-    float32, 87 rows of 200 positions: measured, a row costs 1.7 tokens beside its own; the rule says 1.6). Passes of
-    more than about a thousand tokens save nothing on a CPU.
+    times of passes of Qwen2.5-Coder-0.5B on two cores: in bfloat16 with AMX 16 x 1, 64 x 1, 64 x 4, 64 x 8 and 128 x 2
+    rows x tokens took 115, 198, 367, 597 and 380 ms; without AMX 1, 8, 64 and 128 rows of one token took 79, 123, 468
+    and 862 ms, in float32 84, 200, 508 and 578 ms. It is higher in small models, whose layers take longer to call than
+    to compute. Keys and values are read as fast as weights (embedded model, float32, 87 rows of 200 positions:
+    measured, a row costs 1.7 tokens beside its own; the rule says 1.6). Passes of more than about a thousand tokens
+    save nothing on a CPU.
     """
     if model.device.type == "cpu":
-        reading = 110 if model.dtype in (torch.bfloat16, torch.float16) else 24
+        reading = _cpu_reading(model.dtype)
         free = reading + LAYER_CALL * text_config(model.config).num_hidden_layers // _weights(model)
-        limits = (_cpu_pass_tokens(model), 96 * MEGABYTE, _cpu_cache_bytes(model))
+        limits = (_cpu_pass_tokens(model), 96 * MEGABYTE, *_cpu_cache_bytes(model))
     else:
         free = reading = 256
-        limits = (8192, 512 * MEGABYTE, _gpu_cache_bytes(model))
+        rows = _gpu_cache_bytes(model)
+        limits = (8192, 512 * MEGABYTE, rows, 2 * rows)
     return DeviceLimits(free, *limits, reading / _weight_bytes(model))
+
+
+def _cpu_reading(dtype: torch.dtype) -> int:
+    """Return for how many tokens a CPU computes in the time in which it reads the weights."""
+    if dtype not in SIXTEEN_BITS:
+        return 24
+    return 110 if torch.cpu.get_capabilities().get("amx_bf16") else 10
+
+
+def slow_dtype(model: PreTrainedModel) -> str | None:
+    """Return a sentence for the user where the model's 16-bit numbers are slow on its processor, else None.
+
+    oneDNN computes with them from AVX-512 on. Measured without it: docs/decoding.md.
+    """
+    known = torch.cpu.get_capabilities()
+    slow = model.device.type == "cpu" and model.dtype in SIXTEEN_BITS and known.get("architecture") == "x86_64"
+    if not slow or known.get("avx512_f"):
+        return None
+    kind = str(model.dtype).removeprefix("torch.")
+    return f"dtype={kind} is slow on this processor, which has no AVX-512: with dtype=float32 batches are faster"
 
 
 def _cpu_pass_tokens(model: PreTrainedModel) -> int:
@@ -84,9 +110,11 @@ def _cpu_pass_tokens(model: PreTrainedModel) -> int:
     return min(4096, max(256, WIDEST_VALUES // (width * model.dtype.itemsize)))
 
 
-def _cpu_cache_bytes(model: PreTrainedModel) -> int:
-    wanted = max(LEAST_CACHE, int(_weight_bytes(model) * SHARE_OF_WEIGHTS))
-    return min(wanted, int(psutil.virtual_memory().available * SHARE_OF_MEMORY))
+def _cpu_cache_bytes(model: PreTrainedModel) -> tuple[int, int]:
+    """Return the most keys and values of rows and of trees."""
+    most, weights = int(psutil.virtual_memory().available * SHARE_OF_MEMORY), _weight_bytes(model)
+    rows = max(LEAST_CACHE, int(weights * SHARE_OF_WEIGHTS))
+    return min(rows, most), min(max(2 * LEAST_CACHE, weights * TREES_SHARE_OF_WEIGHTS), most)
 
 
 def _gpu_cache_bytes(model: PreTrainedModel) -> int:

@@ -68,7 +68,7 @@ class DraftRecord:
 
 
 @dataclass
-class Agreement:
+class ReferenceAgreement:
     """How often a row writes the next token of the reference answer."""
 
     agreed: float = 31.0

@@ -16,7 +16,7 @@ from sprint_lmeval.candidates import BASE, Candidate
 from sprint_lmeval.generation.account import Account
 from sprint_lmeval.generation.fast.device_limits import DeviceLimits, limits_of, release_free_memory
 from sprint_lmeval.generation.fast.grouped_attention import grouped
-from sprint_lmeval.generation.fast.kv_cache import RowCache, StopForward
+from sprint_lmeval.generation.fast.kv_cache import RowCache, StopForward, TreeCache, cache_argument
 from sprint_lmeval.generation.fast.lm_head import OutputHead, plain_head
 from sprint_lmeval.generation.fast.probe import probe_of
 from sprint_lmeval.generation.fast.shared_layers import LayerInput, LayerInputs
@@ -43,6 +43,7 @@ class Passes:
         self.inputs, self._released = LayerInputs(model, layout), time.monotonic()
         self.layers = self.inputs.layers
         self.limits = limits or limits_of(model)
+        self._cache_argument = cache_argument(model.forward)
         self._bytes_per_logits = text_config(model.config).vocab_size * model.dtype.itemsize
 
     def head(self) -> OutputHead | None:
@@ -60,6 +61,9 @@ class Passes:
     def cache(self, rows: int, least_bytes: int = 0) -> RowCache:
         return RowCache(len(self.layers), rows, least_bytes)
 
+    def tree_cache(self, slots: int) -> TreeCache:
+        return TreeCache(len(self.layers), slots)
+
     def run(
         self, cache: RowCache, tokens: Sequence[Sequence[int]], candidates: Sequence[Candidate], logits: int
     ) -> torch.Tensor:
@@ -70,7 +74,7 @@ class Passes:
         with self._counted(tokens, len(self.layers)):
             return self._forward(cache, tokens, candidates, logits)[:, -logits:]  # some models ignore logits_to_keep
 
-    def run_best(
+    def run_hidden(
         self,
         cache: RowCache,
         tokens: Sequence[Sequence[int]],
@@ -78,11 +82,11 @@ class Passes:
         count: int,
         head: OutputHead,
     ) -> torch.Tensor:
-        """Read tokens as `run` does; returns the best next tokens [rows, `count`] instead of logits."""
+        """Read tokens as `run` does; returns the last hidden states [rows, `count`, width] instead of logits."""
         with self._counted(tokens, len(self.layers)):
             with head.left_out() as hidden:
                 self._forward(cache, tokens, candidates, count)
-            return head.best(hidden[0][:, -count:])
+            return hidden[0][:, -count:]
 
     def write(self, cache: RowCache, tokens: Sequence[Sequence[int]], candidates: Sequence[Candidate]) -> None:
         """Read tokens [rows, n] for their keys and values only."""
@@ -119,9 +123,9 @@ class Passes:
                 input_ids=ids,
                 attention_mask=self._mask(cache.visible()),
                 position_ids=positions.clamp(max=self.longest - 1).to(ids.device),
-                past_key_values=cache,
                 use_cache=True,
                 logits_to_keep=logits,
+                **{self._cache_argument: cache},
             ).logits
 
     def _release_memory(self) -> None:

@@ -9,16 +9,28 @@ Attention reads masked positions too, with weight zero: they must hold finite nu
 
 from __future__ import annotations
 
+import inspect
 import math
 import weakref
+from collections.abc import Callable
 
 import torch
-from transformers import Cache
+from transformers import Cache, GenerationMixin
 from transformers.cache_utils import CacheLayerMixin
 
 GROWTH = 32  # positions added at a time
 
 KeysValues = list  # of one row: per layer (keys, values), [heads, time, dim] each, or None where the layer has not run
+
+
+def cache_argument(function: Callable) -> str:
+    """Return the name under which a function of transformers takes the cache.
+
+    `cache` from 5.24 on, `past_key_values` before, and in models whose code comes from the hub.
+    """
+    parameters = inspect.signature(function).parameters
+    known = (*parameters, *inspect.signature(GenerationMixin.prepare_inputs_for_generation).parameters)
+    return next(name for name in known if name in ("cache", "past_key_values"))
 
 
 class StopForward(Exception):
@@ -49,8 +61,8 @@ class _RowLayer(CacheLayerMixin):
         slots, positions = self.owner.index(key_states.device)
         self.keys[slots, :, positions] = key_states.transpose(1, 2)
         self.values[slots, :, positions] = value_states.transpose(1, 2)
-        count, width = len(key_states), self.owner.width
-        return self.keys[:count, :, :width], self.values[:count, :, :width]
+        rows, width = self.owner.rows(key_states), self.owner.width
+        return self.keys[:, :, :width][rows], self.values[:, :, :width][rows]
 
     def grow(self, positions: int) -> None:
         if self.keys.shape[2] < positions:
@@ -127,17 +139,28 @@ class RowCache(Cache):
         The tokens count only once they are added to `lengths`.
         """
         self.new_positions = self.lengths[:count, None] + torch.arange(tokens)
-        self.width = int(self.lengths[:count].max()) + tokens
+        self._begin(self.new_positions, int(self.lengths[:count].max()) + tokens)
+        return self.new_positions
+
+    def _begin(self, cells: torch.Tensor, width: int) -> None:
+        """Let the pass write to `cells` [count, tokens] of the slots, and see the first `width`."""
+        self._cells, self.width = cells, width
         if self.width > self.positions:
             self.positions = rounded_up(self.width)
         self._indices: dict = {}
-        return self.new_positions
 
     def index(self, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
         if device not in self._indices:
-            slots = torch.arange(len(self.new_positions))[:, None]
-            self._indices[device] = slots.to(device), self.new_positions.to(device)
+            self._indices[device] = self._slots(len(self._cells))[:, None].to(device), self._cells.to(device)
         return self._indices[device]
+
+    def _slots(self, count: int) -> torch.Tensor:
+        """Return the slots of the current pass."""
+        return torch.arange(count)
+
+    def rows(self, states: torch.Tensor) -> slice | torch.Tensor:
+        """Return the slots of the current pass, which reads `states` [rows, ...]."""
+        return slice(len(states))
 
     def visible(self) -> torch.Tensor:
         """Return which positions each new token sees: its own and those before it, [rows, 1, tokens, width]."""
@@ -193,6 +216,41 @@ class RowCache(Cache):
         for layer in self.layers:
             if layer.is_initialized:
                 layer.keys[slots], layer.values[slots] = 0, 0
+
+
+class TreeCache(RowCache):
+    """A cache whose slots hold trees: answers to one prompt, and what they share once.
+
+    A token may stand in any cell of its slot, so its index is not its position, and it sees only its own path.
+    """
+
+    def plan(self, slots: list[int], cells: torch.Tensor, positions: torch.Tensor, visible: torch.Tensor) -> None:
+        """Say where the next pass writes and what it sees.
+
+        Args:
+            slots: of the trees that it reads.
+            cells: index in the slot of each token, [slots, tokens].
+            positions: of the tokens in their texts, [slots, tokens].
+            visible: which cells each token sees, its own included, [slots, tokens, width].
+        """
+        self._planned = slots, cells
+        self.new_positions, self._visible = positions, visible
+
+    def begin(self, count: int, tokens: int) -> torch.Tensor:
+        self._begin(self._planned[1], self._visible.shape[-1])
+        return self.new_positions
+
+    def _slots(self, count: int) -> torch.Tensor:
+        return torch.tensor(self._planned[0])
+
+    def rows(self, states: torch.Tensor) -> slice | torch.Tensor:
+        slots = self._planned[0]
+        if slots == list(range(slots[0], slots[0] + len(slots))):
+            return slice(slots[0], slots[0] + len(slots))
+        return self.index(states.device)[0][:, 0]
+
+    def visible(self) -> torch.Tensor:
+        return self._visible[:, None]
 
 
 def rounded_up(positions: int) -> int:

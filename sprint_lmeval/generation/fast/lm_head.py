@@ -7,7 +7,7 @@ piece's best token is kept.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -15,6 +15,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from sprint_lmeval.generation.fast.probe import Probe
+from sprint_lmeval.generation.rows import Step
 
 INTEGERS = {2: torch.int16, 4: torch.int32}
 
@@ -90,6 +91,18 @@ def first_best(logits: torch.Tensor) -> torch.Tensor:
         if (values > 0).all():
             return indices
     return _as_numbers(logits)[1]
+
+
+def steps_of(logits: torch.Tensor, tokens: Sequence[int], top: int) -> list[Step]:
+    """Return the steps that took `tokens` where there were `logits` [tokens, vocabulary]."""
+    scores = logits.float().log_softmax(-1)
+    own = scores.gather(1, torch.tensor(tokens, device=scores.device)[:, None])[:, 0].tolist()
+    best = scores.topk(min(top + 1, scores.shape[-1]))
+    found = zip(tokens, own, *map(torch.Tensor.tolist, best), strict=True)
+    return [
+        Step(token, probability, tuple([p for p in zip(ids, values, strict=True) if p[0] != token][:top]))
+        for token, probability, values, ids in found
+    ]
 
 
 def _has_integers(logits: torch.Tensor) -> bool:

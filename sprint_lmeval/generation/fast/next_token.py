@@ -8,6 +8,7 @@ from __future__ import annotations
 import torch
 from transformers import RepetitionPenaltyLogitsProcessor
 
+from sprint_lmeval.candidates import Candidate
 from sprint_lmeval.generation.fast.forward import Passes
 from sprint_lmeval.generation.fast.in_flight import ActiveRow
 from sprint_lmeval.generation.fast.kv_cache import RowCache
@@ -24,13 +25,17 @@ class TokenChoice:
         settings: temperature, top_k and top_p of rows that have a seed.
         repetition_penalty: 1.0 for none.
         sampled: whether the rows have seeds.
+
+    Attributes:
+        drafts: whether the best token is chosen, which depends on the logits alone.
     """
 
     def __init__(self, passes: Passes, settings: Settings, repetition_penalty: float, sampled: bool) -> None:
         self.passes = passes
         self.penalty = RepetitionPenaltyLogitsProcessor(repetition_penalty) if repetition_penalty != 1.0 else None
         self.multinomial = Multinomial(settings.temperature, settings.top_k, settings.top_p) if sampled else None
-        self.head = None if sampled or self.penalty else passes.head()
+        self.drafts = not (sampled or self.penalty)
+        self.head = passes.head() if self.drafts else None
 
     def most(self, rows: int) -> int:
         """Return how many next tokens of each of `rows` rows one pass may choose; at least 1."""
@@ -41,14 +46,26 @@ class TokenChoice:
 
         All but the first of these last tokens are drafts, which no row has written yet.
         """
-        candidates = [row.row.candidate for row in rows]
+        states = self.states(cache, tokens, [row.row.candidate for row in rows], count)
+        return self.chosen(states, rows, [line[len(line) - count + 1 :] for line in tokens])
+
+    def states(self, cache: RowCache, tokens: list[list[int]], candidates: list[Candidate], count: int) -> torch.Tensor:
+        """Read tokens [rows, n]; returns [rows, count, ...]: hidden states where there is a `head`, else logits."""
         if self.head:
-            return self.passes.run_best(cache, tokens, candidates, count, self.head).tolist()
-        logits = self.passes.run(cache, tokens, candidates, count)
-        return self._chosen(logits, rows, [line[len(line) - count + 1 :] for line in tokens])
+            return self.passes.run_hidden(cache, tokens, candidates, count, self.head)
+        return self.passes.run(cache, tokens, candidates, count)
 
     @torch.inference_mode()
-    def _chosen(self, logits: torch.Tensor, rows: list[ActiveRow], drafts: list[list[int]]) -> list[list[int]]:
+    def logits(self, states: torch.Tensor) -> torch.Tensor:
+        """Return the logits [..., vocabulary] of `states`."""
+        return self.head.head(states) if self.head else states
+
+    @torch.inference_mode()
+    def chosen(self, states: torch.Tensor, rows: list[ActiveRow], drafts: list[list[int]]) -> list[list[int]]:
+        """Return what each row chooses where it has `states` [rows, count, ...], the first of them before its draft."""
+        if self.head:
+            return self.head.best(states).tolist()
+        logits = states
         if self.penalty is not None:
             logits = self._penalised(logits, rows, drafts)
         if self.multinomial is None:

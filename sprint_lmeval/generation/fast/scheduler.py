@@ -15,7 +15,6 @@ from transformers import PreTrainedTokenizerBase
 
 from sprint_lmeval.generation.fast.drafts import LONGEST_DRAFT, DraftRecord, NgramIndex, most_worthwhile, worthwhile
 from sprint_lmeval.generation.fast.forward import Passes
-from sprint_lmeval.generation.fast.given_prefill import GivenPrefill
 from sprint_lmeval.generation.fast.in_flight import ActiveRow, Ends, PromptGroup
 from sprint_lmeval.generation.fast.kv_cache import KeysValues, copied, rounded_up
 from sprint_lmeval.generation.fast.next_token import TokenChoice
@@ -45,16 +44,14 @@ class Scheduler:
         passes: Passes,
         tokenizer: PreTrainedTokenizerBase,
         settings: Settings,
-        end_tokens: list[int],
+        ends: Ends,
         groups: Sequence[PromptGroup],
         rows: int,
         choice: TokenChoice,
     ) -> None:
-        self.passes, self.tokenizer, self.settings, self.end_tokens = passes, tokenizer, settings, end_tokens
-        self.ends = Ends(tokenizer, end_tokens, settings.until, settings.max_new_tokens)
+        self.passes, self.tokenizer, self.settings, self.ends = passes, tokenizer, settings, ends
         self.choice = choice
         self.prefill = SharedPrefill(passes, choice, self.ends, groups)
-        self.given_prefill = GivenPrefill(self.prefill)
         self.waiting, self.writing, self.ready = deque(groups), [], []
         self.rows, self.cache = rows, passes.cache(0, passes.limits.cache_bytes)
         self.active: list[ActiveRow] = []
@@ -93,8 +90,7 @@ class Scheduler:
 
     def _prefilled(self, cohorts: list[Cohort]) -> Iterator[ActiveRow]:
         """Prefill cohorts: each row is finished, takes a slot, or waits for one."""
-        prefill = self._prefill_of(cohorts)
-        for row, keys_values in prefill.read(cohorts):
+        for row, keys_values in self.prefill.read(cohorts):
             if row.group.remaining and row.group.reference_row is None:
                 row.group.reference_row = row
                 self.writing.append(row.group)
@@ -102,17 +98,14 @@ class Scheduler:
                 self._note_finished(row)
                 yield row
             elif self._may_set_aside([row]):
-                self.stragglers.append((row, copied(keys_values, prefill.first_own_layer)))
+                self.stragglers.append((row, copied(keys_values, self.prefill.first_own_layer)))
             elif self._fits(row):
                 self._admit(row, keys_values)
             else:
-                self.preempted.append((row, copied(keys_values, prefill.first_own_layer)))
+                self.preempted.append((row, copied(keys_values, self.prefill.first_own_layer)))
         for group, _ in cohorts:
             if not group.remaining:
                 group.shared_layers = None
-
-    def _prefill_of(self, cohorts: list[Cohort]) -> SharedPrefill | GivenPrefill:
-        return self.given_prefill if cohorts[0][0].given else self.prefill
 
     def _most_rows(self, positions: int) -> int:
         room = self.passes.limits.cache_bytes // max(1, positions * self.prefill.bytes_per_position)
@@ -193,9 +186,7 @@ class Scheduler:
         cohorts: list[Cohort] = []
         for group in groups:
             cohort = group, cohort_of(group)
-            if cohorts and group.given != cohorts[0][0].given:
-                break
-            if cohorts and not self._prefill_of(cohorts).fits_together([*cohorts, cohort]):
+            if cohorts and not self.prefill.fits_together([*cohorts, cohort]):
                 break
             cohorts.append(cohort)
         for group, rows in cohorts:
@@ -211,8 +202,7 @@ class Scheduler:
             row.group.ngrams, row.group.reference_row, row.group.shared_layers = NgramIndex(), None, None
 
     def _response(self, row: ActiveRow) -> tuple[Row, Response]:
-        given = len(row.row.given)
-        return row.row, response_of(self.tokenizer, row.new, row.stopped, self.end_tokens, self.settings, given)
+        return row.row, response_of(self.tokenizer, row.new, row.stopped, self.ends.ends, self.settings)
 
     # ---- one pass ----
 

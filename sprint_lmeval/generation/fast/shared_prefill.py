@@ -15,7 +15,7 @@ from contextlib import AbstractContextManager, nullcontext
 import torch
 
 from sprint_lmeval.candidates import Candidate
-from sprint_lmeval.generation.fast.drafts import Agreement, most_worthwhile
+from sprint_lmeval.generation.fast.drafts import ReferenceAgreement, most_worthwhile
 from sprint_lmeval.generation.fast.forward import Passes
 from sprint_lmeval.generation.fast.in_flight import ActiveRow, Ends, PromptGroup, common_start, first_pruned
 from sprint_lmeval.generation.fast.kv_cache import KeysValues, RowCache, bytes_of, copied
@@ -53,7 +53,7 @@ class SharedPrefill:
         self._bytes = max(LEAST_PREFILL_BYTES, passes.limits.cache_bytes // PREFILL_SHARE)
         self._cache = passes.cache(0, self._bytes)
         self._other_bytes_per_position = 0
-        self.agreement = Agreement()
+        self.agreement = ReferenceAgreement()
         self.first_own_layer = 0  # of the rows prefilled last: the layers below are shared
 
     def read(self, cohorts: Sequence[Cohort]) -> Iterator[tuple[ActiveRow, KeysValues]]:

@@ -40,12 +40,12 @@ def repetition_penalty(model: PreTrainedModel, settings: Settings) -> float:
     return float(settings.generate_arguments.get("repetition_penalty", of_checkpoint) or 1.0)
 
 
-def why_not_fast(model: PreTrainedModel, layout: HeadLayout, settings: Settings, longest: int) -> str | None:
-    """Return why rows of up to `longest` tokens cannot be decoded the fast way, or None."""
-    found = _of_settings(model, settings) or _of_attention(model, longest)
-    if found:
-        return found
-    return _of_comparison(model, layout)
+def why_not_fast(
+    model: PreTrainedModel, layout: HeadLayout, settings: Settings, longest: int, in_trees: bool = False
+) -> str | None:
+    """Return why rows of up to `longest` tokens cannot be decoded the fast way, or None; `in_trees`: branches."""
+    found = _of_settings(model, settings) or _of_attention(model, longest) or _of_comparison(model, layout, False)
+    return found or (_of_comparison(model, layout, True) if in_trees else None)
 
 
 def stretched(model: PreTrainedModel, longest: int) -> str | None:
@@ -91,13 +91,14 @@ def _of_attention(model: PreTrainedModel, longest: int) -> str | None:
     return None
 
 
-def _of_comparison(model: PreTrainedModel, layout: HeadLayout) -> str | None:
+def _of_comparison(model: PreTrainedModel, layout: HeadLayout, in_trees: bool) -> str | None:
     """Return what the comparison found, which is made once for each kind of computation."""
-    way = (model.config._attn_implementation, model.dtype, torch.is_autocast_enabled(model.device.type))
+    way = (model.config._attn_implementation, model.dtype, torch.is_autocast_enabled(model.device.type), in_trees)
     try:
         found = probe_of(model, layout).comparisons
         if way not in found:
-            found[way] = _judged(_largest_difference(model, layout), model.dtype)
+            difference = _difference_in_a_tree if in_trees else _largest_difference
+            found[way] = _judged(difference(model, layout), model.dtype)
     except Exception as error:  # third-party modelling code: whatever it raises, `generate` remains
         return f"its cache takes no rows of different lengths ({type(error).__name__}: {str(error)[:120]})"
     return found[way]
@@ -133,6 +134,27 @@ def _largest_difference(model: PreTrainedModel, layout: HeadLayout) -> float:
             found.append((_started_at(passes, number, given, tokens[row], candidates[row]), alone[row][3:]))
     spread = torch.stack(alone).std().item()
     return max((a.float() - b).abs().max().item() for a, b in found) / max(spread, 1e-9)
+
+
+@torch.inference_mode()
+def _difference_in_a_tree(model: PreTrainedModel, layout: HeadLayout) -> float:
+    """Compare two branches behind a prompt of four tokens, in cells that are in no order, with each text alone."""
+    draw, passes = torch.Generator().manual_seed(0), Passes(model, layout, COMPARED_TOKENS)
+    prompt, *branches = torch.randint(text_config(model.config).vocab_size, (3, 4), generator=draw).tolist()
+    cache = passes.tree_cache(1)
+    start = passes.cache(1)
+    passes.run(start, [prompt], [BASE], 1)
+    cache.put(0, start.take(0, 4), 4)
+    visible = torch.zeros(1, 8, 12, dtype=torch.bool)
+    cells = [11, 4, 9, 6, 7, 10, 5, 8]
+    visible[0, :, :4] = True
+    for index in range(8):
+        visible[0, index, cells[index // 4 * 4 : index + 1]] = True
+    cache.plan([0], torch.tensor([cells]), torch.tensor([[4, 5, 6, 7] * 2]), visible)
+    logits = passes.run(cache, [[*branches[0], *branches[1]]], [BASE], 8)[0].float()
+    texts = torch.tensor([[*prompt, *branch] for branch in branches], device=model.device)
+    alone = model(input_ids=texts, use_cache=False).logits[:, 4:].float()
+    return (logits - alone.flatten(0, 1)).abs().max().item() / max(alone.std().item(), 1e-9)
 
 
 def _started_at(

@@ -6,8 +6,8 @@ Prompts are encoded and cut, and responses end, as in generation/rows.py. The pa
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from huggingface_hub import constants
 from huggingface_hub.errors import LocalEntryNotFoundError
@@ -15,7 +15,8 @@ from transformers import GenerationConfig, PretrainedConfig, PreTrainedTokenizer
 
 from sprint_lmeval.errors import InputError, cause
 from sprint_lmeval.generation.decode import end_token_ids
-from sprint_lmeval.generation.rows import Response, Row, Settings, encode, response_of
+from sprint_lmeval.generation.rows import Response, Row, Settings, Step, encode, response_of
+from sprint_lmeval.generation.stopping import StopStrings
 from sprint_lmeval.models.generation_settings import altered_decoding
 
 OF_GENERATE = {"repetition_penalty": "repetition_penalty", "min_new_tokens": "min_tokens"}  # theirs: vLLM's
@@ -65,7 +66,7 @@ class Checkpoint:
 
 @dataclass(frozen=True)
 class Request:
-    """A row as an engine gets it: the prompt's token ids, parameters, and how many tokens of the prompt are cut."""
+    """A row as an engine gets it: token ids of prompt and given answer, parameters, how many of the prompt are cut."""
 
     row: Row
     tokens: list[int]
@@ -103,32 +104,51 @@ class EngineRows:
             **{theirs: given[ours] for ours, theirs in OF_GENERATE.items()},
         }
 
-    def requests(self, rows: Sequence[Row]) -> Iterator[Request]:
+    def requests(self, rows: Sequence[Row], tops: Mapping[Row, int] | None = None) -> Iterator[Request]:
         """Yield the rows' requests candidate by candidate, prompts in order: adapters and prefixes are used again.
 
         The keys and values of a prefix are shared by rows of one adapter only, so rows of one adapter come together.
+        `tops`: how many other tokens, with their log-probabilities, are asked for at each step; 0: none.
         """
         encoded = {prompt: encode(self.tokenizer, prompt, self.settings) for prompt in {row.prompt for row in rows}}
         room = self.settings.max_prompt_tokens or max(map(len, encoded.values()), default=0)
         tokens = {prompt: ids[-room:] for prompt, ids in encoded.items()}  # one list for all rows of a prompt
         order = {candidate: number for number, candidate in enumerate(dict.fromkeys(row.candidate for row in rows))}
-        for row in sorted(rows, key=lambda row: (order[row.candidate], encoded[row.prompt], row.sample)):
+        for row in sorted(rows, key=lambda row: (order[row.candidate], encoded[row.prompt], row.given, row.sample)):
             drawn = row.seed is not None
             own = {"temperature": self.settings.temperature if drawn else 0.0, "seed": row.seed}
             if not drawn:
                 own |= {"top_p": 1.0, "top_k": 0}
+            if row.given:
+                own["max_tokens"] = self.settings.max_new_tokens - len(row.given)
+            if top := (tops or {}).get(row):
+                own["logprobs"] = top + 1
             cut = max(0, len(encoded[row.prompt]) - room)
-            yield Request(row, tokens[row.prompt], {**self.parameters, **own}, cut)
+            yield Request(row, [*tokens[row.prompt], *row.given], {**self.parameters, **own}, cut)
 
-    def response(self, request: Request, tokens: Sequence[int], stop_reason: object) -> Response:
+    def response(
+        self, request: Request, tokens: Sequence[int], stop_reason: object, steps: Sequence[Step] = ()
+    ) -> Response:
         """Return the response to a request.
 
         Args:
             request: what was asked.
             tokens: the new token ids, with the end token.
             stop_reason: the stop string that ended it, a token id, or None.
+            steps: of the new tokens, where they were asked for.
         """
-        tokens = list(tokens)
+        given = len(request.row.given)
+        tokens = [*request.row.given, *tokens]
         stopped = len(tokens) if isinstance(stop_reason, str) else None
-        said = response_of(self.tokenizer, tokens, stopped, self.ends, self.settings)
-        return Response(said.text, said.truncated, said.new_tokens, request.cut)
+        if given and self.parameters["stop"]:  # the engine does not look at what was given
+            stops = StopStrings(self.tokenizer, self.parameters["stop"], rows=0, prompt_tokens=0)
+            counts = range(given + 1, len(tokens) + 1)
+            stopped = next((count for count in counts if stops.met(tokens[:count], count)), stopped)
+        said = response_of(self.tokenizer, tokens, stopped, self.ends, self.settings, given)
+        return replace(said, cut_tokens=request.cut, steps=tuple(steps[: said.new_tokens]))
+
+
+def step_among(token: int, log_probability: float, best: Mapping[int, float]) -> Step:
+    """Return the step that took a token where the best tokens had these log-probabilities."""
+    others = sorted(((other, value) for other, value in best.items() if other != token), key=lambda pair: -pair[1])
+    return Step(token, log_probability, tuple(others))

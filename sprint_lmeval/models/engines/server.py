@@ -21,11 +21,11 @@ from sprint_lmeval.candidates import BASE, Candidate
 from sprint_lmeval.checkpoints.fingerprint import model_fingerprint
 from sprint_lmeval.checkpoints.pretrained import fetch_config, resolve_pretrained
 from sprint_lmeval.errors import InputError, show_one_sentence
-from sprint_lmeval.generation.rows import Response, Row, Settings
+from sprint_lmeval.generation.rows import Response, Row, Step
 from sprint_lmeval.models.checks import refuse_unknown
-from sprint_lmeval.models.engines.base import NOT_SENT, EngineModel
+from sprint_lmeval.models.engines.base import MOST_LOGPROBS, NOT_SENT, EngineModel
 from sprint_lmeval.models.engines.client import Server, normalised_url
-from sprint_lmeval.models.engines.engine_requests import Checkpoint, Request
+from sprint_lmeval.models.engines.engine_requests import Checkpoint, EngineRows, Request, step_among
 from sprint_lmeval.models.engines.tokenizer_model import TokenizerModel
 from sprint_lmeval.names import MODEL_ARGUMENTS, PAPER_MODEL
 from sprint_lmeval.store.database import Store
@@ -35,6 +35,7 @@ from sprint_lmeval.strategies.build import StrategyArguments
 log = logging.getLogger(f"lm_eval.{__name__}")
 ENGINE = "vllm-server"
 UNKNOWN = "as served"
+WITH_IDS = {"return_token_ids": True, "return_tokens_as_token_ids": True}
 THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
 
 
@@ -44,9 +45,9 @@ class ServerPrunedBestOfN(EngineModel, TokenizerModel):
     Args:
         pretrained: folder, hub id or `tiny`: the model that the server has; its configuration and tokenizer are read.
         base_url: such as http://localhost:8000/v1; the key, where it wants one, is in OPENAI_API_KEY.
-        head_masks, strategy, pool, strategy_seed, first, selector, selector_encoder, selector_check, store: as in
-            `hf-pruned-bon`; codes is refused. With store= the model's weights must be readable here: their
-            fingerprint is part of the key.
+        head_masks, strategy, pool, strategy_seed, first, selector, selector_encoder, selector_check, priority, levels,
+            fill, store: as in `hf-pruned-bon`; codes is refused. With store= the model's weights must be
+            readable here: their fingerprint is part of the key.
         adapters: folder in which adapters are made and which the server reads under the same path; they are loaded
             there when they are first asked for. Left out where the server was started with others of the same names.
         num_concurrent: requests in flight.
@@ -112,6 +113,8 @@ class ServerPrunedBestOfN(EngineModel, TokenizerModel):
         kept = Store.open(store) if store is not None else None
         if self._pruned():
             self.self_test = adapter_test(self._scores, self._pruned(), len(self.tokenizer))
+        if self._branching:
+            self._check_logprobs()
         if kept is not None:
             self._keep_in(kept, self._facts(of_model))
         self._log_strategy(NOT_SENT, self._checkpoint.not_applied())
@@ -170,11 +173,31 @@ class ServerPrunedBestOfN(EngineModel, TokenizerModel):
 
     # ---- decoding ----
 
-    def _generate(self, rows: list[Row], settings: Settings) -> Iterator[tuple[Row, Response]]:
-        kind = self._requests_for(settings)
-        asked = ((request, self._payload(request)) for request in list(kind.requests(rows)))
-        for request, choice in self._server.completions(asked, self.num_concurrent):
-            yield request.row, kind.response(request, self._tokens(request, choice), choice.get("stop_reason"))
+    def _answers(self, kind: EngineRows, asked: Iterator[Request]) -> Iterator[tuple[Row, Response]]:
+        payloads = ((request, self._payload(request)) for request in list(asked))
+        for request, choice in self._server.completions(payloads, self.num_concurrent):
+            tokens = self._tokens(request, choice)
+            steps = self._steps(choice, tokens) if "logprobs" in request.parameters else ()
+            yield request.row, kind.response(request, tokens, choice.get("stop_reason"), steps)
+
+    def _steps(self, choice: dict, tokens: list[int]) -> list[Step]:
+        """Return what else there was to choose at each token. InputError where the server does not say it."""
+        try:
+            found = choice["logprobs"]
+            own, best = map(float, found["token_logprobs"]), found["top_logprobs"]
+            best = [{int(name.removeprefix("token_id:")): float(of[name]) for name in of} for of in best]
+            return [step_among(token, value, of) for token, value, of in zip(tokens, own, best, strict=True)]
+        except (AttributeError, KeyError, TypeError, ValueError, OverflowError):
+            raise InputError(
+                f"the server at {self._server.url} gives no log-probabilities of other tokens, which strategy=branch "
+                "needs (logprobs, return_tokens_as_token_ids): it must be vLLM, or use another strategy"
+            ) from None
+
+    def _check_logprobs(self) -> None:
+        """Raise InputError where the server gives no log-probabilities."""
+        probe = {"model": self._name(self.strategy.candidate), "prompt": [1], "max_tokens": 1, "temperature": 0.0}
+        choice = self._server.complete(probe | WITH_IDS | {"logprobs": MOST_LOGPROBS})
+        self._steps(choice, list(choice.get("token_ids") or [0]))
 
     def _tokens(self, request: Request, choice: dict) -> list[int]:
         """Return the new token ids of an answer. InputError where they are none of this model."""
@@ -196,7 +219,7 @@ class ServerPrunedBestOfN(EngineModel, TokenizerModel):
         return {
             "model": self._name(request.row.candidate),
             "prompt": request.tokens,
-            "return_token_ids": True,
+            **WITH_IDS,
             **parameters,
         }
 

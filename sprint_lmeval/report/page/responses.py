@@ -1,7 +1,7 @@
 """What the page shows of single responses, in blocks of questions that it unpacks one at a time.
 
-In: a run with samples. Out: for each block candidates, answers, scores, lengths and response texts, every distinct one
-once, as gzip in base64.
+In: a run with samples. Out: for each block prompts, candidates, answers, scores, lengths and response texts, every
+distinct one once, as gzip in base64.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Distinct:
 
 
 def packed_blocks(run: Run, mathematics: Mathematics, texts: bool = True) -> Iterator[str]:
-    """Yield the packed blocks of a run, in the order of its questions; without `texts` no answer and no response."""
+    """Yield the packed blocks of a run, in the order of its questions; `texts`: with prompts, answers, responses."""
     for start in range(0, len(run.questions), QUESTIONS_IN_BLOCK):
         numbers = range(start, min(start + QUESTIONS_IN_BLOCK, len(run.questions)))
         yield pack(_block(run, numbers, mathematics, texts))
@@ -49,10 +49,11 @@ def _block(run: Run, numbers: range, mathematics: Mathematics, with_texts: bool)
     candidates, answers, texts = Distinct(), Distinct(), Distinct()
     rows = []
     for number in numbers:
-        given = run.responses(number) if with_texts else None
+        prompt, given = run.sent_and_received(number) if with_texts else (None, None)
         found = run.answers[number] if with_texts and run.answers else None
         rows.append(
             {
+                "prompt": None if prompt is None else texts(shorten(prompt, limits.PROBLEM)),
                 "candidates": run.candidates and [candidates(name) for name in run.candidates[number]],
                 "answers": found and [answers(answer) for answer in found],
                 "scores": _scores(run, number),

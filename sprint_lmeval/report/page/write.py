@@ -66,7 +66,7 @@ def write_page(
     core = core_data(rows, matrices, mathematics, texts)
     blocks = [packed_blocks(row["run"], mathematics, texts) for row in rows]
     inside, beside = _place_blocks(blocks, path.parent / BESIDE, room)
-    left_out = [] if texts else ["Problems, answers and responses were left out (--no-texts)."]
+    left_out = [] if texts else ["Problems, prompts, answers and responses were left out (--no-texts)."]
     notes = [*left_out, *_about_mathematics(mathematics), *(shorten(note, limits.NOTE) for note in notes)]
     core |= {"questions_in_block": QUESTIONS_IN_BLOCK, "texts": texts, "notes": notes}
     libraries = {f"library-{name}": _packed_file(*where) for name, where in LIBRARIES.items()}

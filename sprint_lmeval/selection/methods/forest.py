@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from sprint_lmeval.errors import InputError
+from sprint_lmeval.errors import InputError, needs
 
 Tensors = dict[str, np.ndarray]
 LEAF = -1
@@ -30,6 +30,7 @@ def grow(features: np.ndarray, targets: np.ndarray, trees: int, leaf: int, share
         node_feature, node_left, node_right int32 and node_threshold float32, all [nodes], the trees one behind the
         other; tree_start int32 [trees]; example_leaf int32 [n, trees]: the node each training question falls into.
     """
+    needs("train", "sklearn")
     from sklearn.ensemble import RandomForestRegressor
 
     model = RandomForestRegressor(trees, min_samples_leaf=leaf, max_features=share, random_state=seed)

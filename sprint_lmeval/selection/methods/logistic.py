@@ -21,11 +21,15 @@ class Logistic(Method):
         return {"weight": weight, "bias": bias}
 
     def order(self, tensors: Tensors, setting: dict, asked: Examples, n: int) -> tuple[np.ndarray, np.ndarray]:
-        chance = 1 / (1 + np.exp(-(asked.embeddings @ tensors["weight"].T + tensors["bias"])))
-        return best_first(chance, n)
+        return best_first(chances(tensors, asked), n)
 
     def shapes(self, m: int, dim: int) -> dict:
         return {"weight": ("float32", (m, dim)), "bias": ("float32", (m,))}
+
+
+def chances(tensors: Tensors, asked: Examples) -> np.ndarray:
+    """Return float32 [asked, m]: of each candidate to solve each question, by `weight` and `bias`."""
+    return 1 / (1 + np.exp(-(asked.embeddings @ tensors["weight"].T + tensors["bias"])))
 
 
 def fit_logistic(features: np.ndarray, targets: np.ndarray, penalty: float) -> tuple[np.ndarray, np.ndarray]:

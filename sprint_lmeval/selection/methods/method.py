@@ -82,14 +82,24 @@ class Option:
 
 @dataclass(frozen=True)
 class Examples:
-    """Training questions: texts, embeddings [n, dim] (dim 0 for a method that reads no question), correct [n, m]."""
+    """Training questions.
+
+    Attributes:
+        questions: n texts.
+        embeddings: [n, dim]; dim 0 for a method that reads no question.
+        correct: [n, m].
+        tokens: [n, m], of each answer, -1 unknown; None where nobody asks.
+    """
 
     questions: tuple[str, ...]
     embeddings: np.ndarray
     correct: np.ndarray
+    tokens: np.ndarray | None = None
 
     def part(self, index: np.ndarray) -> Examples:
-        return Examples(tuple(self.questions[i] for i in index), self.embeddings[index], self.correct[index])
+        texts = tuple(self.questions[i] for i in index)
+        tokens = None if self.tokens is None else self.tokens[index]
+        return Examples(texts, self.embeddings[index], self.correct[index], tokens)
 
 
 class Method(ABC):
@@ -100,6 +110,7 @@ class Method(ABC):
         summary: one line for cards and help.
         reads: whether it reads the question at all.
         encodes: whether it reads the question's embedding.
+        ranks: whether it orders candidates by an outcome matrix; else it chooses how one candidate's answers branch.
         options: what a user may set; values that are tuples are chosen on the validation part.
     """
 
@@ -107,6 +118,7 @@ class Method(ABC):
     summary: str
     reads = True
     encodes = True
+    ranks = True
     options: dict[str, Option] = {}  # noqa: RUF012
 
     @abstractmethod
@@ -117,7 +129,7 @@ class Method(ABC):
     def order(self, tensors: Tensors, setting: dict, asked: Examples, n: int) -> tuple[np.ndarray, np.ndarray]:
         """Return int64 [questions, n] candidates, best first, and float32 [questions, n] scores.
 
-        `asked.correct` is not read.
+        `asked.correct` and `asked.tokens` are not read.
         """
 
     @abstractmethod
@@ -167,12 +179,11 @@ class Trained:
 def train(method: Method, examples: Examples, options: dict, seed: int, folds: int, objective: int) -> Trained:
     """Choose the method's setting by cross-validation and fit it on all examples."""
     found: dict[str, np.ndarray] = {}
-    n = min(LONGEST, examples.correct.shape[1])
     for held_out in fold_indices(len(examples.correct), folds, seed):
         learning = np.setdiff1d(np.arange(len(examples.correct)), held_out)
         trials = method.trials(examples.part(learning), examples.part(held_out), options, seed)
         for setting, order in trials:
-            passed = found.setdefault(json.dumps(setting), np.zeros((len(examples.correct), n), bool))
+            passed = found.setdefault(json.dumps(setting), np.zeros((len(examples.correct), order.shape[1]), bool))
             passed[held_out] = hits(order, examples.correct[held_out])
     scores = {key: float(passed[:, :objective].mean()) for key, passed in found.items()}
     best = max(scores, key=scores.__getitem__)  # the first of equals: settings go from plain to elaborate

@@ -59,15 +59,36 @@ class Sprint(Method):
     def shapes(self, m: int, dim: int) -> dict:
         return {"weight": ("float32", ("p", dim)), "bias": ("float32", ("p",)), "heads": ("float32", (m, "p"))}
 
-    @staticmethod
-    def _fit(examples: Examples, options: dict, epochs: int, seed: int, watch=None):
+    @classmethod
+    def _fit(cls, examples: Examples, options: dict, epochs: int, seed: int, watch=None):
         import torch
 
+        embeddings, outcomes = torch.from_numpy(examples.embeddings), torch.from_numpy(examples.correct)
+        return cls._fitter()(embeddings, outcomes, options, epochs, seed, watch)
+
+    @staticmethod
+    def _fitter():
         from sprint_lmeval.selection.methods.sprint_loss import fit_sprint
 
-        embeddings, outcomes = torch.from_numpy(examples.embeddings), torch.from_numpy(examples.correct)
-        return fit_sprint(embeddings, outcomes, options, epochs, seed, watch)
+        return fit_sprint
 
     @staticmethod
     def _arrays(vectors) -> Tensors:
         return {name: getattr(vectors, name).numpy() for name in ("weight", "bias", "heads")}
+
+
+class Balanced(Sprint):
+    name = "balanced"
+    summary = "APTP: as sprint, with a contrastive loss whose targets are spread over the candidates (Sinkhorn)"
+    options = {  # noqa: RUF012
+        **{name: Sprint.options[name] for name in ("p", "rate", "epochs", "every", "weight_decay")},
+        "temperature": Option(0.1, "of likeness; the paper gives none for this use", 1e-3, 10),
+        "rounds": Option(3, "of Sinkhorn's algorithm; 0: nothing keeps all questions from one candidate", 0, 100),
+        "contrast": Option(0.1, "weight of: questions alike for the encoder are alike for the router", 0, 100),
+    }
+
+    @staticmethod
+    def _fitter():
+        from sprint_lmeval.selection.methods.balanced import fit_balanced
+
+        return fit_balanced

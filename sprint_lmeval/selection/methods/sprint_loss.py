@@ -18,6 +18,8 @@ import torch
 
 BOUNDS = ("ball", "sphere", "none")
 Watch = Callable[[int, "SprintVectors"], None]
+Part = torch.Tensor | slice  # of the questions: a minibatch
+Loss = Callable[[torch.Tensor, torch.Tensor, Part], torch.Tensor]
 
 
 @dataclass(frozen=True)
@@ -93,16 +95,29 @@ def fit_sprint(
         seed: of the random start and of the order of minibatches.
         watch: called with (epoch, vectors) after every `options["every"]` epochs, and after the last one.
     """
+    agreements = agreement(outcomes, embeddings.dtype)
+
+    def loss(q: torch.Tensor, heads: torch.Tensor, part: Part) -> torch.Tensor:
+        return sprint_loss(q, heads, outcomes[part], options["lambda"], agreements)
+
+    return fit_vectors(embeddings, outcomes.shape[1], loss, options, epochs, seed, watch)
+
+
+def fit_vectors(
+    embeddings: torch.Tensor, m: int, loss: Loss, options: dict, epochs: int, seed: int, watch: Watch | None = None
+) -> SprintVectors:
+    """Minimise a loss over theta and the m head vectors as `fit_sprint` does.
+
+    `loss` is called with q [batch, p], the head vectors [m, p] and which questions the batch holds.
+    """
     generator = torch.Generator().manual_seed(seed)
-    theta, bias, heads = _random_start(embeddings.shape[1], outcomes.shape[1], options, generator)
+    theta, bias, heads = _random_start(embeddings.shape[1], m, options, generator)
     learned = [theta, heads, *([bias] if options["bias"] else [])]
     optimizer = torch.optim.AdamW(learned, lr=options["rate"], weight_decay=options["weight_decay"])
-    agreements = agreement(outcomes, embeddings.dtype)
     for epoch in range(1, epochs + 1):
-        for part in _parts(len(outcomes), options["batch"], generator):
+        for part in _parts(len(embeddings), options["batch"], generator):
             optimizer.zero_grad()
-            q = embeddings[part] @ theta.T + bias  # [batch, p]
-            sprint_loss(q, heads, outcomes[part], options["lambda"], agreements).backward()
+            loss(embeddings[part] @ theta.T + bias, heads, part).backward()
             optimizer.step()
             bound_(heads, options["bound"], options["radius"])
         if watch is not None and (epoch % options["every"] == 0 or epoch == epochs):
@@ -130,7 +145,7 @@ def _random_start(dim: int, m: int, options: dict, generator: torch.Generator) -
     return theta.requires_grad_(), bias, heads.requires_grad_()
 
 
-def _parts(n: int, batch: int, generator: torch.Generator) -> list[torch.Tensor] | list[slice]:
+def _parts(n: int, batch: int, generator: torch.Generator) -> list[Part]:
     return list(torch.randperm(n, generator=generator).split(batch)) if 0 < batch < n else [slice(None)]
 
 

@@ -4,15 +4,18 @@ import pytest
 import torch
 
 from benchmarks.tiny_architectures import tiny_model
-from sprint_lmeval.generation.fast.device_limits import MEGABYTE, limits_of
+from sprint_lmeval.generation.fast.device_limits import MEGABYTE, limits_of, slow_dtype
 
 
 def weight_bytes(model) -> int:
     return sum(p.numel() * p.element_size() for p in model.parameters())
 
 
-@pytest.mark.parametrize(("dtype", "tokens"), [(torch.float32, 24), (torch.bfloat16, 110)])
-def test_a_byte_of_keys_and_values_costs_as_much_as_one_of_the_weights(dtype, tokens):
+@pytest.mark.parametrize(
+    ("dtype", "amx", "tokens"), [(torch.float32, True, 24), (torch.bfloat16, True, 110), (torch.bfloat16, False, 10)]
+)
+def test_a_byte_of_keys_and_values_costs_as_much_as_one_of_the_weights(dtype, amx, tokens, monkeypatch):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": amx})
     model = tiny_model("Llama").to(dtype)
     limits = limits_of(model)
     assert limits.overhead(0) == limits.free_tokens > tokens
@@ -24,7 +27,7 @@ def test_half_the_memory():
     limits = limits_of(tiny_model("Llama"))
     half = limits.halved()
     assert (half.pass_tokens, half.logits_bytes) == (limits.pass_tokens // 2, limits.logits_bytes // 2)
-    assert half.cache_bytes == limits.cache_bytes // 2
+    assert (half.cache_bytes, half.trees_bytes) == (limits.cache_bytes // 2, limits.trees_bytes // 2)
 
 
 def test_a_small_model_has_room_all_the_same():
@@ -36,3 +39,20 @@ def test_wide_layers_read_fewer_tokens_at_a_time():
     wide = tiny_model("Llama")
     wide.config.intermediate_size = 1 << 16
     assert limits_of(wide).pass_tokens == 256
+
+
+@pytest.mark.parametrize(
+    ("dtype", "known", "slow"),
+    [
+        (torch.bfloat16, {"architecture": "x86_64", "avx512_f": False}, True),
+        (torch.float16, {"architecture": "x86_64", "avx512_f": False}, True),
+        (torch.bfloat16, {"architecture": "x86_64", "avx512_f": True}, False),
+        (torch.bfloat16, {"architecture": "aarch64"}, False),
+        (torch.float32, {"architecture": "x86_64", "avx512_f": False}, False),
+    ],
+)
+def test_a_processor_without_16_bit_arithmetic_is_named(dtype, known, slow, monkeypatch):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: known)
+    said = slow_dtype(tiny_model("Llama").to(dtype))
+    assert (said is not None) == slow
+    assert not slow or (str(dtype).removeprefix("torch.") in said and "dtype=float32" in said)

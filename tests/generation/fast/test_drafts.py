@@ -3,9 +3,9 @@
 from sprint_lmeval.generation.fast.drafts import (
     LONGEST_DRAFT,
     NGRAM_LENGTHS,
-    Agreement,
     DraftRecord,
     NgramIndex,
+    ReferenceAgreement,
     most_worthwhile,
     worthwhile,
 )
@@ -63,7 +63,7 @@ def test_drafts_pay_while_a_pass_waits_for_the_weights():
 
 
 def test_more_is_read_along_where_rows_agree():
-    often, seldom = Agreement(), Agreement()
+    often, seldom = ReferenceAgreement(), ReferenceAgreement()
     for _ in range(50):
         often.note(40, differed=False)
         seldom.note(3, differed=True)

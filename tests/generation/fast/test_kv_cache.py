@@ -1,8 +1,10 @@
 """The cache of rows of different lengths: positions, rejected tokens, rows taken out, put in and moved."""
 
+import pytest
 import torch
+from transformers import GenerationMixin
 
-from sprint_lmeval.generation.fast.kv_cache import GROWTH, RowCache, copied
+from sprint_lmeval.generation.fast.kv_cache import GROWTH, RowCache, cache_argument, copied
 
 
 def written(cache: RowCache, values: list[list[float]]) -> torch.Tensor:
@@ -76,3 +78,10 @@ def test_it_keeps_its_memory_when_rows_become_longer_and_fewer():
     assert written(cache, [[7.0], [8.0], [9.0]]).tolist() == [[0, 0.5, 7], [1, 1.5, 8], [9, 0, 0]]
     cache.resize(6, GROWTH, kept=1)
     assert written(cache, [[7.0]] * 6)[0].tolist() == [0, 0.5, 7]
+
+
+def test_the_cache_goes_by_the_name_that_a_model_takes(monkeypatch: pytest.MonkeyPatch):
+    assert cache_argument(lambda input_ids, cache=None, **kwargs: 0) == "cache"
+    assert cache_argument(lambda input_ids, past_key_values=None, **kwargs: 0) == "past_key_values"
+    monkeypatch.setattr(GenerationMixin, "prepare_inputs_for_generation", lambda self, cache=None: 0)
+    assert cache_argument(lambda *args, **kwargs: 0) == "cache", "a wrapped model does not tell, transformers does"

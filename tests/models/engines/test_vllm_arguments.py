@@ -23,7 +23,7 @@ from sprint_lmeval.store.keys import altered_facts
 def test_without_vllm_it_is_said_in_one_sentence(monkeypatch):
     monkeypatch.setitem(sys.modules, "vllm", None)
     with pytest.raises(
-        InputError, match=r"vllm-pruned-bon needs vLLM, which cannot be imported here .* install it"
+        InputError, match=r"vllm-pruned-bon needs vLLM, which cannot be imported here .* pip install"
     ) as no:
         harness_class()
     assert "\n" not in str(no.value)

@@ -6,6 +6,11 @@ import shutil
 import pytest
 from playwright.sync_api import expect, sync_playwright
 
+from sprint_lmeval.report.leaderboard import leaderboard
+from sprint_lmeval.report.page.write import write_page
+from sprint_lmeval.runs.comparable import comparable_groups
+from sprint_lmeval.runs.run import read_runs
+from tests.shared.gate_examples import write_run
 from tests.shared.page_examples import BETTER, HOSTILE, make_page
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
@@ -35,7 +40,7 @@ class Opened:
         self.said, self.requests = [], []
         self.context = browser.new_context(offline=True, **{"viewport": {"width": 1280, "height": 900}} | options)
         self.page = self.context.new_page()
-        self.page.set_default_timeout(10_000)
+        self.page.set_default_timeout(60_000)
         self.page.on("console", lambda message: self.said.append(message.text))
         self.page.on("pageerror", lambda error: self.said.append(str(error)))
         self.page.on("request", lambda request: self.requests.append(request.url))
@@ -113,6 +118,18 @@ def test_the_leaderboard_fits(browser, path, width):
     one.context.close()
 
 
+def test_fifty_runs_are_paged(browser, tmp_path):
+    for seed in range(50):
+        write_run(tmp_path / "runs" / str(seed), ["cici"] * 6, sprint={"strategy": "random", "strategy_seed": seed})
+    write_page(leaderboard(comparable_groups(read_runs([tmp_path / "runs"]).runs)), [], tmp_path / "index.html")
+    one = Opened(browser, tmp_path / "index.html")
+    assert one.page.locator(LEADERBOARD).count() == 25 and one.page.locator("#curves-legend button").count() == 51
+    assert one.page.evaluate("document.documentElement.scrollWidth") <= 1280
+    one.page.locator("#leaderboard .dt-paging-button", has_text="2").click()
+    assert one.page.locator(LEADERBOARD).count() == 25 and one.said == []
+    one.context.close()
+
+
 def test_the_leaderboard_filters(opened):
     opened.page.locator("#filter-1").select_option(label="coverage")
     assert opened.column(LEADERBOARD, 2) == ["coverage"]
@@ -167,6 +184,8 @@ def test_a_question_is_explored(opened):
     assert question.locator(".problem-text math msup").count() == 1
     assert "a pen costs $2 and a book $5" in question.inner_text()
     assert "Algebra · level 1 · test/0" in question.inner_text() and "Correct answer: 9" in question.inner_text()
+    question.get_by_text("The prompt as sent").click()
+    expect(question.locator(".prompt pre")).to_have_text("Question: What is 0 + 1?\nAnswer:")
     rows = question.locator(".cards tbody tr")
     cells = [re.split(r"\s+", row) for row in rows.all_inner_texts()]
     assert [row[:5] for row in cells] == [
@@ -250,6 +269,7 @@ def test_a_page_without_texts(browser, tmp_path):
     shown = one.page.locator("#question").inner_text()
     assert "The text of the problem is not in this page." in shown and "Correct answer" not in shown
     assert one.page.locator("#question .cards td.response").all_inner_texts() == ["left out"] * 4
+    assert one.page.locator("#question .prompt").count() == 0
     one.context.close()
 
 
@@ -341,6 +361,7 @@ def test_a_phone(browser, path):
         assert box["x"] >= 0 and box["x"] + box["width"] <= 375
     cell = question.locator(".cards tbody td").first
     assert cell.evaluate("node => getComputedStyle(node, '::before').content") == '"Rank"'
+    expect(one.page.locator("#questions-table td.about-problem").first).to_be_hidden()
     for link in one.page.locator("nav a, nav button").all():
         box = link.bounding_box()
         assert box["x"] + box["width"] <= 375

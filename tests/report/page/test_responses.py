@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from sprint_lmeval.report.page.limits import ANSWER, RESPONSE, shorten
+from sprint_lmeval.report.page.limits import ANSWER, PROBLEM, RESPONSE, shorten
 from sprint_lmeval.report.page.mathematics import Mathematics
 from sprint_lmeval.report.page.responses import pack, packed_blocks
 from sprint_lmeval.runs.run import read_runs
@@ -43,10 +43,13 @@ def test_shortened_in_the_middle(text, length, expected):
 
 def test_a_block_is_bounded(tmp_path):
     changed = {"resps": [["x" * (RESPONSE + 5), "y"]], "answers": ["z" * (ANSWER + 7), None]}
+    changed["arguments"] = [["p" * (PROBLEM + 3), {}]]  # as lm_eval 0.5 writes it
     write_run(tmp_path, ["ci"], changed={0: changed})
     [run] = read_runs([tmp_path]).runs
     [block] = map(unpacked, packed_blocks(run, Mathematics()))
-    assert "… 5 characters left out …" in block["texts"][0] and block["texts"][1] == "y"
+    prompt, first, second = block["texts"]
+    assert block["rows"][0]["prompt"] == 0 and "… 3 characters left out …" in prompt
+    assert "… 5 characters left out …" in first and second == "y"
     assert "… 7 characters left out …" in block["answers"][0][0]
 
 

@@ -7,12 +7,12 @@ from sprint_lmeval.errors import InputError
 from sprint_lmeval.selection.methods.logistic import fit_logistic
 from sprint_lmeval.selection.methods.method import Option, fold_indices, read_options, train
 from sprint_lmeval.selection.methods.registry import METHODS, method_named
-from tests.shared.selector_examples import examples, options, outcomes, trained
+from tests.shared.selector_examples import RANKING, examples, options, outcomes, trained
 
 READERS = [name for name, method in METHODS.items() if method.reads]
 
 
-@pytest.fixture(scope="module", params=METHODS)
+@pytest.fixture(scope="module", params=RANKING)
 def found(request):
     return request.param, trained(request.param)
 
@@ -64,7 +64,7 @@ def test_top_and_cover_know_no_question():
     assert cover.validation["pass@2"] == 1.0
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", RANKING)
 def test_the_same_seed_gives_the_same_tensors(name):
     one, other = trained(name), trained(name)
     assert all((one.tensors[key] == other.tensors[key]).all() for key in one.tensors)

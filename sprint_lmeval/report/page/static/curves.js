@@ -9,12 +9,13 @@ const COLORS = 10; // --series-0 ... in page.css
 const CHART = { displayModeBar: false, responsive: true, scrollZoom: false, doubleClick: false };
 
 // A strategy has one colour and marker; the models of a chart differ in their lines.
-function lookOf({ look, model }) {
+function lookOf({ look, model, bold }) {
   return {
     color: color(`series-${look % COLORS}`),
     dash: DASHES[(look + Math.floor(look / SYMBOLS.length) + model) % DASHES.length],
     symbol: SYMBOLS[look % SYMBOLS.length],
     sign: SIGNS[look % SYMBOLS.length],
+    width: bold ? 3.2 : 1.6, // thick: the unpruned model, and what learned from questions
   };
 }
 
@@ -55,7 +56,7 @@ function lineOf(run, x, look) {
     y: run.curve.map((value) => 100 * value),
     name: escaped(run.label),
     mode: "lines+markers",
-    line: { color: look.color, dash: look.dash, width: 2 },
+    line: { color: look.color, dash: look.dash, width: look.width },
     marker: { symbol: look.symbol, size: 7, color: look.color },
     customdata: run.curve.map((_, k) => [k + 1, percent(run.low?.[k]), percent(run.high?.[k])]),
     hovertemplate: "%{fullData.name}<br>Pass@%{customdata[0]}: <b>%{y:.1f} %</b> (95 %: %{customdata[1]}–%{customdata[2]})<extra></extra>",
@@ -63,7 +64,7 @@ function lineOf(run, x, look) {
 }
 
 function sampleOf(look) {
-  const line = { x1: 1, y1: 7, x2: 33, y2: 7, stroke: look.color, "stroke-width": 2.5, "stroke-dasharray": DASH_ARRAYS[look.dash] };
+  const line = { x1: 1, y1: 7, x2: 33, y2: 7, stroke: look.color, "stroke-width": look.width, "stroke-dasharray": DASH_ARRAYS[look.dash] };
   return svg("svg", { width: 34, height: 14, "aria-hidden": "true" }, svg("line", line), svg("text", { x: 17, y: 11.5, "text-anchor": "middle", "font-size": 12, fill: look.color }, look.sign));
 }
 

@@ -64,7 +64,10 @@ function startLeaderboard(DataTable, { columns, rows }) {
       type: column.kind === "text" ? "string" : "num",
       className: `${column.kind === "text" ? "text" : "number"} ${column.kind}`,
       visible: !column.rare,
-      createdCell: (cell) => (cell.dataset.label = column.label),
+      createdCell: (cell, value) => {
+        cell.dataset.label = column.label;
+        cell.classList.toggle("empty", value == null);
+      },
       orderSequence: column.kind === "text" ? ["asc", "desc"] : ["desc", "asc"],
     })),
     order: [],

@@ -94,6 +94,12 @@ function candidatesTable(explorer, block, place, verdicts) {
   );
 }
 
+// What the model was sent: with few-shot examples and the chat template, as the harness logged it.
+function promptBox({ rows, texts }, place) {
+  const number = rows?.[place].prompt ?? null;
+  return number === null ? "" : el("details", { class: "prompt" }, el("summary", {}, "The prompt as sent"), el("pre", {}, texts[number]));
+}
+
 function stepButtons(neighbours) {
   const go = (text, step) => el("button", { type: "button", onclick: () => neighbours()[step]?.() || undefined }, text);
   return el("span", { class: "steps" }, go("← previous", 0), go("next →", 1), el("button", { type: "button", onclick: hideQuestion }, "close"));
@@ -117,6 +123,7 @@ async function showQuestion(explorer, question, neighbours, focus) {
     el("header", {}, el("h3", {}, `Question ${question + 1}`), el("span", { class: "about" }, about), link, stepButtons(neighbours)),
     el("p", { class: "problem-text" }, ...(pieces.length ? pieceNodes(pieces) : [noText])),
     gold.length ? el("p", {}, el("strong", {}, "Correct answer: "), ...pieceNodes(gold)) : "",
+    promptBox(block, place % explorer.questionsInBlock),
     explorer.runsOfTask().length > 1 ? runStrips(explorer, question) : "",
     block.missing ? el("p", { class: "note" }, `The answers cannot be shown: ${block.missing}.`) : candidatesTable(explorer, block, place, run.verdicts[place]),
   );

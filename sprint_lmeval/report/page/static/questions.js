@@ -36,8 +36,8 @@ function questionColumns(open) {
   return [
     { data: "question", title: "#", className: "number", type: "num", render: cell((row) => row.question + 1) },
     { data: "text", title: "Problem", className: "text problem", type: "string", render: problem },
-    { data: "subject", title: "Subject", className: "text", type: "string", render: cell((row) => row.subject || "–") },
-    { data: "level", title: "Level", className: "number", type: "num", render: cell((row) => row.level ?? "–") },
+    { data: "subject", title: "Subject", className: "text about-problem", type: "string", render: cell((row) => row.subject || "–") },
+    { data: "level", title: "Level", className: "number about-problem", type: "num", render: cell((row) => row.level ?? "–") },
     { data: "first", title: "First correct", className: "number", type: "num", render: (v, type, row) => (type === "display" ? el("span", {}, v ?? "–") : v ?? Infinity) },
     { data: "correct", title: "Correct", className: "number", type: "num", render: cell((row) => row.correct) },
   ];
