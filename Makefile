@@ -91,6 +91,7 @@ results: $(READY)
 	$(BIN)/python results/choosing/choosing.py --check
 	$(BIN)/python results/choosing/costs.py --check
 	$(BIN)/python results/paper/figure2.py --check
+	$(BIN)/python results/paper/claims.py --check
 
 notebook: $(READY)
 	$(OFFLINE) $(BIN)/python .ci/notebook.py

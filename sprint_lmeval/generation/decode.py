@@ -174,7 +174,7 @@ def _fast(model, tokenizer, asked, prompts, settings, layout, account) -> Iterat
     """Decode the fast way; where memory runs out, the rows that are left go on with half of every limit."""
     whole, rows = asked.taken()
     yield from whole.items()
-    limits, size, left = limits_of(model), settings.batch_size, dict.fromkeys(rows)
+    limits, size, left = limits_of(model, settings.roomy), settings.batch_size, dict.fromkeys(rows)
     longest = max(map(len, prompts.values())) + settings.max_new_tokens
     while left:
         try:

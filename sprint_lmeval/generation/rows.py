@@ -101,6 +101,7 @@ class Settings:
         max_new_tokens: token limit of a response.
         until: stop strings; the text ends before the first of them.
         batch_size: most rows in one forward pass.
+        roomy: whether the rows in flight may take a quarter of a CPU's free memory, so that they are `batch_size`.
         max_prompt_tokens: longer prompts lose their left end, as in the harness; None: no limit.
         temperature, top_k, top_p: of rows that have a seed.
         add_special_tokens: None leaves it to the tokenizer.
@@ -111,6 +112,7 @@ class Settings:
     max_new_tokens: int
     until: Sequence[str] = ()
     batch_size: int = 16
+    roomy: bool = False
     max_prompt_tokens: int | None = None
     temperature: float = 0.0
     top_k: int = 0

@@ -155,7 +155,7 @@ class HFPrunedBestOfN(BestOfN, LazyWeights):
     def _generate(
         self, rows: list[Row], settings: Settings, successors: Successors | None = None
     ) -> Iterator[tuple[Row, Response]]:
-        settings = replace(settings, batch_size=self._rows_per_batch(settings))
+        settings = replace(settings, batch_size=self._rows_per_batch(settings), roomy=self.batch_size != AUTO)
         options = {"account": self._account, "successors": successors}
         with self._precision():
             yield from generate(self.model, self.tokenizer, rows, settings, self.layout, **options)

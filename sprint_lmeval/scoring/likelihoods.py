@@ -12,14 +12,12 @@ from __future__ import annotations
 
 import copy
 import logging
-import sys
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from itertools import groupby
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from sprint_lmeval.checkpoints.pretrained import default_device, fetch_config, resolve_pretrained
 from sprint_lmeval.errors import InputError, cause
@@ -28,13 +26,12 @@ from sprint_lmeval.names import MODEL_ARGUMENTS
 from sprint_lmeval.runs.parse_model_args import model_arguments
 from sprint_lmeval.runs.run import Run
 from sprint_lmeval.runs.scores import samples_digest
-from sprint_lmeval.scoring.stored import StoredResponses, stored_responses
+from sprint_lmeval.scoring.stored import StoredResponses, stored_responses, texts_read
 
 log = logging.getLogger(f"lm_eval.{__name__}")
 MAX_LOGITS = 1 << 26  # numbers of one batch's logits [rows, time, vocabulary]
 MAX_ROWS = 256
 ROWS_WRITTEN = 32  # together
-SECONDS_BETWEEN_LINES = 30  # of progress, where there is no terminal
 TOP = 20  # most probable tokens whose mean is DeepConf's confidence
 FACTS = ("log_probability", "confidence", "entropy", "step")  # of a token; nats; its line's number
 LOG_PROBABILITY, CONFIDENCE, ENTROPY, STEP = range(4)
@@ -116,9 +113,7 @@ class BaseModel:
         known = self._known
         asked = dict.fromkeys((q.prompt, text) for q in questions for text in q.responses if text)
         encoded = [self._encoded(pair) for pair in asked if pair not in known]
-        pause = 0.5 if sys.stderr.isatty() else SECONDS_BETWEEN_LINES
-        said = {"desc": f"read by {Path(self.name).name}", "unit": " texts", "mininterval": pause}
-        with tqdm(total=len(encoded), disable=not encoded, **said) as bar:
+        with texts_read(self.name, len(encoded)) as bar:
             for batch in self._batches(encoded):
                 known.update({one[0]: facts for one, facts in zip(batch, self._measured(batch), strict=True)})
                 bar.update(len(batch))

@@ -15,7 +15,7 @@ import numpy as np
 from sprint_lmeval.errors import InputError, cause
 from sprint_lmeval.runs.run import Run
 from sprint_lmeval.runs.scores import MethodChoice
-from sprint_lmeval.scoring.stored import StoredResponses, stored_responses
+from sprint_lmeval.scoring.stored import StoredResponses, stored_responses, texts_read
 from sprint_lmeval.scoring.votes import AnswerClasses, best, vote
 
 log = logging.getLogger(f"lm_eval.{__name__}")
@@ -101,10 +101,12 @@ class RewardModel:
         encoded = [(pair, self._tokens(pair)) for pair in dict.fromkeys(pairs)]
         encoded.sort(key=lambda one: -len(one[1]["input_ids"]))
         known: dict[tuple[str, str], float | np.ndarray] = {}
-        while encoded:
-            size = self._rows(len(encoded[0][1]["input_ids"]))
-            batch, encoded = encoded[:size], encoded[size:]
-            known.update(zip([pair for pair, _ in batch], self._scores([row for _, row in batch]), strict=True))
+        with texts_read(self.name, len(encoded)) as bar:
+            while encoded:
+                size = self._rows(len(encoded[0][1]["input_ids"]))
+                batch, encoded = encoded[:size], encoded[size:]
+                known.update(zip([pair for pair, _ in batch], self._scores([row for _, row in batch]), strict=True))
+                bar.update(len(batch))
         if not all(np.isfinite(value).all() for value in known.values()):
             raise InputError(f"{self.option} {self.name} gives rewards that are no numbers: its weights are damaged")
         if self.cut:

@@ -9,10 +9,13 @@ text is cut at the same share of its characters.
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
+from tqdm import tqdm
 
 from sprint_lmeval.answers.verdicts import KINDS, UNKNOWN, VERDICTS, Verdict, group_answers
 from sprint_lmeval.errors import InputError
@@ -21,6 +24,7 @@ from sprint_lmeval.runs.run import Run, require_samples
 from sprint_lmeval.scoring.votes import AnswerClasses
 
 MAX_PROMPT = 4 << 20  # characters
+SECONDS_BETWEEN_LINES = 30  # of progress, where there is no terminal
 STEP = re.compile(r"[^\n]*\S[^\n]*")
 NO_ANSWER = VERDICTS.index(Verdict.no_answer)
 
@@ -32,6 +36,13 @@ class StoredResponses:
     prompt: str
     question: str
     responses: list[str]
+
+
+def texts_read(model: str, count: int) -> tqdm:
+    """Return the bar of a model that reads so many texts."""
+    pause = 0.5 if sys.stderr.isatty() else SECONDS_BETWEEN_LINES
+    said = {"desc": f"read by {Path(model).name}", "unit": " texts", "mininterval": pause}
+    return tqdm(total=count, disable=not count, **said)
 
 
 def answer_classes(run: Run) -> list[list[int | None]]:

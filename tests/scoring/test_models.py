@@ -145,9 +145,10 @@ def test_rpc_through_the_command(tmp_path, capsys):
 
 
 @pytest.mark.parametrize("pad", [True, False])
-def test_rewards_are_the_logits_of_pairs(pad, tmp_path):
+def test_rewards_are_the_logits_of_pairs(pad, tmp_path, capsys):
     folder = reward_folder(tmp_path / "reward", pad=pad)
     found = RewardModel(folder, "cpu").rewards(QUESTIONS)
+    assert "read by reward: 100%" in capsys.readouterr().err
     for question, values in zip(QUESTIONS, found, strict=True):
         expected = [reward_by_hand(folder, question.question, response).item() for response in question.responses]
         assert values == pytest.approx(expected, abs=1e-4)

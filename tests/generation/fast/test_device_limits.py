@@ -1,5 +1,8 @@
 """What a pass may be and what it costs follow from the device, the type and the model's size."""
 
+from types import SimpleNamespace
+
+import psutil
 import pytest
 import torch
 
@@ -33,6 +36,13 @@ def test_half_the_memory():
 def test_a_small_model_has_room_all_the_same():
     limits = limits_of(tiny_model("Llama"))
     assert limits.cache_bytes >= 32 * MEGABYTE and limits.pass_tokens == 4096
+
+
+def test_rows_that_were_asked_for_may_fill_a_quarter_of_the_free_memory(monkeypatch):
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=4000 * MEGABYTE))
+    model = tiny_model("Llama")
+    assert limits_of(model, roomy=True).cache_bytes == 1000 * MEGABYTE > limits_of(model).cache_bytes
+    assert limits_of(model, roomy=True).trees_bytes == limits_of(model).trees_bytes
 
 
 def test_wide_layers_read_fewer_tokens_at_a_time():
