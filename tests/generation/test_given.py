@@ -171,6 +171,6 @@ def test_steps_take_no_more_logits_at_once_than_there_is_memory_for(tiny, monkey
 
     expected = written()
     three = 3 * 4 * tiny[0].config.vocab_size
-    monkeypatch.setattr(decode, "limits_of", lambda model: replace(limits, logits_bytes=three))
+    monkeypatch.setattr(decode, "limits_of", lambda *_: replace(limits, logits_bytes=three))
     monkeypatch.setattr(trees, "steps_of", lambda logits, *of: (sizes.append(len(logits)), real(logits, *of))[1])
     assert written() == expected and max(sizes) == 3

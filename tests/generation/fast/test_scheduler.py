@@ -55,7 +55,7 @@ def test_a_beginning_that_all_prompts_share_is_read_once(tiny, plain, monkeypatc
 
 @pytest.mark.parametrize("cache_bytes", [1, 1 << 20, 4 << 20])
 def test_little_memory_for_keys_and_values(tiny, plain, monkeypatch, cache_bytes):
-    monkeypatch.setattr(device_limits, "_cpu_cache_bytes", lambda model: (cache_bytes, 2 * cache_bytes))
+    monkeypatch.setattr(device_limits, "_cpu_cache_bytes", lambda *_: (cache_bytes, 2 * cache_bytes))
     rows = [Row("Question: a b c d e f g h i j k l m n o p\n\n" + p, c) for p in prompts(3) for c in (BASE, *HEADS[:9])]
     assert fast(tiny, rows) == plain(rows)
 

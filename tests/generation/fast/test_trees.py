@@ -51,7 +51,7 @@ def test_little_memory_changes_no_text(tiny, monkeypatch):
     rows = [Row(p, BASE, given=(first, second)) for p in prompts(5) for first in (40, 50) for second in (41, 60, 77)]
     expected, preempted = fast(tiny, rows, max_new_tokens=30), []
     limits, preempt = decode.limits_of(tiny[0]), trees.TreeScheduler._preempt
-    monkeypatch.setattr(decode, "limits_of", lambda model: replace(limits, trees_bytes=1 << 20))
+    monkeypatch.setattr(decode, "limits_of", lambda *_: replace(limits, trees_bytes=1 << 20))
     monkeypatch.setattr(trees, "ANSWERS_OF_A_TREE", 0)
     monkeypatch.setattr(trees.TreeScheduler, "_preempt", lambda self: (preempted.append(1), preempt(self)))
     assert fast(tiny, rows, max_new_tokens=30) == expected and preempted
