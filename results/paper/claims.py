@@ -37,14 +37,10 @@ def heads(found: dict[str, Rivals]) -> str:
     """Return whether a pruned head beats the whole model: that of the training questions, and the best of the test."""
     lines = [OF_HEADS]
     for name, study in found.items():
-        names, solved = [str(c) for c in study.test.candidates], study.test.correct.astype(float)
-        trained = dict(zip(map(str, study.train.candidates), study.train.correct.mean(0), strict=True))
-        single = [column for column, c in enumerate(study.test.candidates) if len(c.heads) == 1]
-        chosen, base = max(single, key=lambda column: trained[names[column]]), solved[:, [names.index("base")]]
-        above = sum(solved[:, column].mean() > base.mean() for column in single)
+        head, pruned, base, above = study.best_head()
         best = head_table(study.test, name).best[0]
-        line = [name, str(len(solved)), *pass_cells(base, [1]), f"{names[chosen]}: {percent(solved[:, chosen].mean())}"]
-        line += [*gain_cells(solved[:, [chosen]] - base, [1]), f"{above} of {len(single)}"]
+        line = [name, str(len(base)), *pass_cells(base, [1]), f"{head}: {percent(pruned.mean())}"]
+        line += [*gain_cells(pruned - base, [1]), above]
         lines.append([*line, points(best.gain), points(best.expected), p_value(best.p)])
     return table_text(lines)
 
@@ -79,8 +75,7 @@ def at_equal_tokens(found: dict[str, Rivals]) -> str:
         for ours, rival in samples(study):
             spent, of_rival = study.tokens[ours], study.tokens[rival]
             nearest = [int(np.nanargmin(np.abs(of_rival - tokens))) for tokens in spent]
-            reached = np.array(of_rival[nearest] >= 0.9 * spent)  # not where the rival has too few samples
-            gain = np.where(reached, study.passed[ours] - study.passed[rival][:, nearest], np.nan)
+            gain = study.passed[ours] - study.passed[rival][:, nearest]
             cells = gain_cells(gain, SHOWN)
             shown = [c if c == "-" else f"{c} [{nearest[k - 1] + 1}]" for c, k in zip(cells, SHOWN, strict=True)]
             lines.append([name, f"{ours} − {rival}", *shown])

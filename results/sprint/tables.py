@@ -168,22 +168,33 @@ class Study:
                 lines.append([f"{first} − {second}", *gain_cells(gain, SHOWN)])
         return table_text(lines)
 
+    def best_head(self) -> tuple[str, np.ndarray, np.ndarray, str]:
+        """Return the head that is best on the training questions, and how many are above base on the test questions.
+
+        Returns:
+            its name; 1.0 or 0.0 for each test question, [questions, 1], of it and of base; "10 of 56".
+        """
+        names = [str(c) for c in self.test.candidates]
+        trained, solved = self.trained(), self.test.correct.astype(float)
+        base = solved[:, [names.index("base")]]
+        best = max((n for n in names if n != "base"), key=lambda n: trained[n])
+        better = sum(column.mean() > base.mean() for column in solved.T)
+        return best, solved[:, [names.index(best)]], base, f"{better} of {len(names) - 1}"
+
+    def trained(self) -> dict[str, float]:
+        """Return candidate -> share of the training questions that it solves."""
+        return {str(c): self.train.correct[:, i].mean() for i, c in enumerate(self.train.candidates)}
+
     def _heads(self) -> str:
         """Does one pruned head, chosen on the training questions, beat the whole model on the test questions?"""
-        names = [str(c) for c in self.test.candidates]
-        trained = {str(c): self.train.correct[:, i].mean() for i, c in enumerate(self.train.candidates)}
-        solved = self.test.correct
-        base = names.index("base")
-        best = max((n for n in names if n != "base"), key=lambda n: trained[n])
-        gain = (solved[:, names.index(best)].astype(float) - solved[:, base])[:, None]
-        better = sum(solved[:, i].mean() > solved[:, base].mean() for i in range(len(names)))
-        oracle = solved.any(1).mean()
-        share = {name: f"{100 * solved[:, names.index(name)].mean():.1f} %" for name in (best, "base")}
+        best, pruned, base, better = self.best_head()
+        trained, oracle = self.trained(), self.test.correct.any(1).mean()
         return (
             f"The best single head of the training questions, {best} ({100 * trained[best]:.1f} % of them; base "
-            f"{100 * trained['base']:.1f} %), solves {share[best]} of the test questions and base {share['base']}: a "
-            f"difference of {gain_cells(gain, [1])[0]} points. {better} of {len(names) - 1} single heads are "
-            f"above base on the test questions. All {len(names)} candidates together solve {100 * oracle:.1f} %."
+            f"{100 * trained['base']:.1f} %), solves {100 * pruned.mean():.1f} % of the test questions and base "
+            f"{100 * base.mean():.1f} %: a difference of {gain_cells(pruned - base, [1])[0]} points. {better} single "
+            f"heads are above base on the test questions. All {len(self.test.candidates)} candidates together solve "
+            f"{100 * oracle:.1f} %."
         )
 
 
