@@ -126,9 +126,8 @@ def test_the_readme_is_short_and_opens_with_what_it_is():
 
 def test_the_page_of_methods_shows_the_cards_figures():
     page = (REPOSITORY / "docs" / "methods.md").read_text(encoding="utf-8")
-    beside = {"route": "results/sprint/tiny/selectors/route", "balanced": "results/sprint/tiny/selectors/balanced"}
-    for name in ("sprint", "top", "cover", "nearest", "logistic", "coverage", *beside):
-        folder = REPOSITORY / beside.get(name, f"selectors/tiny-{name}")
+    for name in ("sprint", "top", "cover", "nearest", "logistic", "coverage"):
+        folder = REPOSITORY / "selectors" / f"tiny-{name}"
         found = json.loads((folder / "config.json").read_text())["validation"]
         cells = [f"{100 * found[f'pass@{n}']:.1f}" for n in (1, 2, 4, 8, 16)]
         assert f"| `{name}` | {' | '.join(cells)} |" in page

@@ -11,6 +11,7 @@ from lm_eval.models.huggingface import HFLM
 from transformers import MambaConfig, T5Config
 
 from sprint_lmeval.errors import InputError
+from sprint_lmeval.models import hf
 from sprint_lmeval.models.hf import HFPrunedBestOfN
 from sprint_lmeval.models.hf_lazy import LazyWeights
 from sprint_lmeval.tiny import MODEL_FOLDER
@@ -353,6 +354,19 @@ def test_without_a_batch_size_rows_go_together_and_scores_one_by_one(monkeypatch
     assert sizes == [1, 1, 1] and lm.batch_size == "auto"
     lm.generate_until(requests(1, questions=1))
     assert lm.batch_sizes == {"generate": 512}
+
+
+@pytest.mark.parametrize(("size", "roomy"), [(64, True), ("auto", False), (None, False)])
+def test_a_batch_size_that_was_given_may_fill_the_memory(monkeypatch, size, roomy):
+    seen, real = [], hf.generate
+
+    def noted(model, tokenizer, rows, settings, *args, **options):
+        seen.append(settings.roomy)
+        return real(model, tokenizer, rows, settings, *args, **options)
+
+    monkeypatch.setattr(hf, "generate", noted)
+    model(strategy="base", batch_size=size).generate_until(requests(1, questions=1))
+    assert seen == [roomy]
 
 
 def test_arguments_of_hf_are_taken():
