@@ -12,6 +12,7 @@ interval of its token. Evenly spread codes give varied texts, and a uniformly dr
 from __future__ import annotations
 
 import random
+import sys
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -20,6 +21,9 @@ from transformers import LogitsProcessor, TemperatureLogitsWarper, TopKLogitsWar
 
 BLOCK = 1024  # tokens
 BELOW_ONE = 1 - 2**-53
+CPU_BYTES = (
+    1 << 20
+)  # of distributions computed at a time on a CPU: they stay in its cache, and no page of memory is new
 # A code is used until its text is less probable than this: by then hardly any two codes of a question share their text.
 # Behind it numbers come from the row's stream. Given the text so far, the rest of a code is evenly distributed, as the
 # numbers are: the distribution stays. Rounding errors of logits are divided by the text's probability: a code that were
@@ -137,6 +141,11 @@ class RowSampler(LogitsProcessor):
         self.codes = [code and code.behind(*interval) for code, (_, *interval) in zip(self.codes, found, strict=True)]
         tokens = torch.tensor([[token] for token, _, _ in found], device=scores.device)
         return torch.full_like(scores.float(), -torch.inf).scatter(-1, tokens, 0.0)
+
+
+def rows_at_once(logits: torch.Tensor) -> int:
+    """Return for how many rows of `logits` [count, vocabulary] distributions are computed at a time."""
+    return max(1, CPU_BYTES // (logits.numel() * 4)) if logits.device.type == "cpu" else sys.maxsize
 
 
 def _first_above(passed: torch.Tensor, target: torch.Tensor, masses: torch.Tensor) -> torch.Tensor:

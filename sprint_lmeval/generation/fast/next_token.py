@@ -14,7 +14,7 @@ from sprint_lmeval.generation.fast.in_flight import ActiveRow
 from sprint_lmeval.generation.fast.kv_cache import RowCache
 from sprint_lmeval.generation.fast.lm_head import first_best
 from sprint_lmeval.generation.rows import Settings
-from sprint_lmeval.generation.sampling import Multinomial, RunningSums
+from sprint_lmeval.generation.sampling import Multinomial, RunningSums, rows_at_once
 
 
 class TokenChoice:
@@ -70,12 +70,20 @@ class TokenChoice:
             logits = self._penalised(logits, rows, drafts)
         if self.multinomial is None:
             return first_best(logits).tolist()
+        drawn, most = [], rows_at_once(logits[0])
+        for start in range(0, len(rows), most):
+            part = slice(start, start + most)
+            drawn += self._drawn(logits[part], rows[part], drafts[part])
+        return drawn
+
+    def _drawn(self, logits: torch.Tensor, rows: list[ActiveRow], drafts: list[list[int]]) -> list[list[int]]:
+        """Return what the rows' random numbers or codes draw where there are `logits` [rows, count, vocabulary]."""
         count = logits.shape[1]
         sums = self.multinomial.of(logits.flatten(0, 1))
         numbers = [number for row in rows for number in row.numbers(count)]
-        chosen = sums.tokens(numbers).view(len(rows), count).tolist()
-        self._follow_codes(sums, rows, drafts, chosen)
-        return chosen
+        drawn = sums.tokens(numbers).view(len(rows), count).tolist()
+        self._follow_codes(sums, rows, drafts, drawn)
+        return drawn
 
     def _follow_codes(
         self, sums: RunningSums, rows: list[ActiveRow], drafts: list[list[int]], chosen: list[list[int]]
