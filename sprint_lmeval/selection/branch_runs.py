@@ -18,6 +18,7 @@ from sprint_lmeval.candidates import Candidate
 from sprint_lmeval.errors import InputError
 from sprint_lmeval.names import PRIORITIES
 from sprint_lmeval.outcomes.from_samples import question_of_sample
+from sprint_lmeval.outcomes.joined import refuse_other
 from sprint_lmeval.outcomes.matrix import OutcomeMatrix
 from sprint_lmeval.outcomes.question import Question
 from sprint_lmeval.runs.facts import run_facts
@@ -27,7 +28,7 @@ from sprint_lmeval.runs.run import Run, read_runs, require_samples
 from sprint_lmeval.runs.safe_text import aligned, percent, points
 from sprint_lmeval.runs.statistics import paired_bootstrap, paired_test
 from sprint_lmeval.selection.methods.method import fold_indices
-from sprint_lmeval.selection.training_matrix import refuse_other, refuse_overlap, refuse_test, refuse_unreadable_facts
+from sprint_lmeval.selection.training_matrix import refuse_overlap, refuse_test, refuse_unreadable_facts
 
 log = logging.getLogger(f"lm_eval.{__name__}")
 SHOWN = (1, 2, 4, 8, 16)

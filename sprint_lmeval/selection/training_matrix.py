@@ -11,6 +11,7 @@ import numpy as np
 
 from sprint_lmeval.candidates import BASE, Candidate, parse_candidates
 from sprint_lmeval.errors import InputError
+from sprint_lmeval.outcomes.joined import join, refuse_other
 from sprint_lmeval.outcomes.matrix import OutcomeMatrix
 from sprint_lmeval.selection.folder import check_model
 
@@ -18,18 +19,6 @@ log = logging.getLogger(f"lm_eval.{__name__}")
 FEW = 100  # a rate has a standard error of up to 5 points with so many, and candidates differ by less
 
 SPLITS = ("train", "validation")
-ALIKE = (
-    "fingerprint",
-    "architecture",
-    "heads_per_layer",
-    "altered",
-    "settings",
-    "chat_template",
-    "prompt_form",
-    "num_fewshot",
-    "dtype",
-    "grader",
-)
 
 
 def training_matrix(
@@ -79,38 +68,6 @@ def refuse_unreadable_facts(path: Path, facts: dict) -> None:
         check_model(model, "facts")
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
-
-
-def refuse_other(first_path: Path, first: OutcomeMatrix, path: Path, matrix: OutcomeMatrix) -> None:
-    """Raise InputError where model, settings or candidates of two matrices differ."""
-    for name in ALIKE:
-        one, other = _fact(first, name), _fact(matrix, name)
-        if one != other:
-            raise InputError(
-                f"{path} has {name} {_brief(other)}, and {first_path} has {_brief(one)}: what is learned from "
-                "must be of one model with the same settings"
-            )
-    if set(matrix.candidates) != set(first.candidates):
-        raise InputError(f"{path} has other candidates than {first_path}: both must have the same")
-
-
-def _fact(matrix: OutcomeMatrix, name: str) -> object:
-    value = matrix.facts.get(name)
-    return value or None if name == "altered" else value  # older matrices do not say that nothing was altered
-
-
-def join(matrices: Sequence[OutcomeMatrix]) -> OutcomeMatrix:
-    """Return one matrix of all questions, with the candidates of the first. InputError where a question is in two."""
-    if len(matrices) == 1:
-        return matrices[0]
-    alike = [matrix.select(candidates=matrices[0].candidates) for matrix in matrices]
-    arrays = {
-        name: np.concatenate([getattr(matrix, name) for matrix in alike])
-        for name in ("verdicts", "truncated", "new_tokens")
-    }
-    tasks = "+".join(sorted({str(matrix.facts.get("task")) for matrix in matrices}))
-    questions = tuple(question for matrix in alike for question in matrix.questions)
-    return OutcomeMatrix(questions, alike[0].candidates, facts={**matrices[0].facts, "task": tasks}, **arrays)
 
 
 def _chosen(candidates: str, matrix: OutcomeMatrix) -> list[Candidate]:
@@ -169,8 +126,3 @@ def training_size(matrix: OutcomeMatrix) -> str:
     """Return, for messages, how much there is to learn from."""
     unsolved = int((~matrix.correct.any(axis=1)).sum())
     return f"{len(matrix.questions)} questions x {len(matrix.candidates)} candidates ({unsolved} questions unsolved)"
-
-
-def _brief(value: object) -> str:
-    text = str(value)
-    return text if len(text) <= 60 else text[:57] + "..."

@@ -12,7 +12,7 @@ from sprint_lmeval.outcomes.matrix import OutcomeMatrix
 from sprint_lmeval.selection.encoder import Encoder
 from sprint_lmeval.selection.selector import Selector
 from sprint_lmeval.selection.training import Choices, train_selector
-from sprint_lmeval.selection.training_matrix import join, matrix_digest, training_matrix
+from sprint_lmeval.selection.training_matrix import matrix_digest, training_matrix
 from tests.shared.selector_examples import RANKING, KindEncoder, matrix, questions
 
 
@@ -228,7 +228,6 @@ def test_matrices_of_one_model_are_joined_by_question(path, tmp_path):
     assert joined.verdicts.shape == (90, 6) and joined.candidates == matrix().candidates
     assert joined.facts["task"] == "more_train_passn+tiny_train_passn"
     assert (joined.correct[60:] == matrix(30, first=60).correct).all()
-    assert join([matrix()]).questions == matrix().questions
 
 
 @pytest.mark.parametrize(
