@@ -123,12 +123,13 @@ class BaseModel:
     def _measured(self, batch: list[Encoded]) -> list[np.ndarray]:
         import torch
 
+        from sprint_lmeval.generation.sampling import rows_at_once
+
         found = []
         for (_, _, response), of_row in zip(batch, self._logits(batch), strict=True):
-            part = of_row.float().log_softmax(-1)  # [tokens, vocabulary]
-            chosen = part.gather(1, torch.tensor(response, device=part.device)[:, None])[:, 0]
-            top = part.topk(min(TOP, part.shape[1])).values.mean(1)
-            facts = torch.stack([chosen, -top, torch.special.entr(part.exp()).sum(1)]).cpu().numpy()
+            tokens, most = torch.tensor(response, device=of_row.device), rows_at_once(of_row[:1])
+            parts = zip(of_row.split(most), tokens.split(most), strict=True)
+            facts = torch.cat([_facts_of(*part) for part in parts], dim=1).cpu().numpy()
             found.append(np.vstack([facts, self._steps(response)]).astype(np.float32))
         if not all(np.isfinite(facts).all() for facts in found):
             raise InputError(
@@ -225,6 +226,16 @@ class BaseModel:
 
 
 # ---- the file beside the samples ----
+
+
+def _facts_of(logits, tokens):
+    """Return log-probability, confidence and entropy [3, tokens] of tokens that were chosen of logits."""
+    import torch
+
+    part = logits.float().log_softmax(-1)  # [tokens, vocabulary]
+    chosen = part.gather(1, tokens[:, None])[:, 0]
+    top = part.topk(min(TOP, part.shape[1])).values.mean(1)
+    return torch.stack([chosen, -top, torch.special.entr(part.exp()).sum(1)])
 
 
 def _path(run: Run) -> Path:

@@ -16,6 +16,7 @@ from transformers import PreTrainedModel
 
 from sprint_lmeval.generation.fast.probe import Probe
 from sprint_lmeval.generation.rows import Step
+from sprint_lmeval.generation.sampling import rows_at_once
 
 INTEGERS = {2: torch.int16, 4: torch.int32}
 
@@ -95,6 +96,12 @@ def first_best(logits: torch.Tensor) -> torch.Tensor:
 
 def steps_of(logits: torch.Tensor, tokens: Sequence[int], top: int) -> list[Step]:
     """Return the steps that took `tokens` where there were `logits` [tokens, vocabulary]."""
+    most = rows_at_once(logits[:1])
+    starts = range(0, len(tokens), most)
+    return [step for i in starts for step in _steps_of(logits[i : i + most], tokens[i : i + most], top)]
+
+
+def _steps_of(logits: torch.Tensor, tokens: Sequence[int], top: int) -> list[Step]:
     scores = logits.float().log_softmax(-1)
     own = scores.gather(1, torch.tensor(tokens, device=scores.device)[:, None])[:, 0].tolist()
     best = scores.topk(min(top + 1, scores.shape[-1]))
