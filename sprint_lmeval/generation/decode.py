@@ -25,7 +25,7 @@ from sprint_lmeval.generation.fast.in_flight import Ends, PromptGroup
 from sprint_lmeval.generation.fast.next_token import TokenChoice
 from sprint_lmeval.generation.fast.scheduler import Scheduler
 from sprint_lmeval.generation.fast.supported import repetition_penalty, stretched, why_not_fast
-from sprint_lmeval.generation.fast.trees import TreeScheduler
+from sprint_lmeval.generation.fast.trees.scheduler import TreeScheduler
 from sprint_lmeval.generation.rows import (
     Response,
     Row,

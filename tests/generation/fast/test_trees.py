@@ -6,9 +6,10 @@ import pytest
 
 from sprint_lmeval.candidates import BASE
 from sprint_lmeval.generation import decode
-from sprint_lmeval.generation.fast import trees
-from sprint_lmeval.generation.fast.in_flight import PromptGroup, Tree, TreeRow
-from sprint_lmeval.generation.fast.trees import partition
+from sprint_lmeval.generation.fast.in_flight import PromptGroup
+from sprint_lmeval.generation.fast.trees import slots
+from sprint_lmeval.generation.fast.trees.scheduler import partition
+from sprint_lmeval.generation.fast.trees.tree import Tree, TreeRow
 from sprint_lmeval.generation.rows import Row
 from tests.shared.decoding_examples import fast, prompts
 from tests.shared.decoding_examples import tiny as tiny
@@ -50,8 +51,8 @@ def test_cells_go_back_and_what_rows_share_is_in_one():
 def test_little_memory_changes_no_text(tiny, monkeypatch):
     rows = [Row(p, BASE, given=(first, second)) for p in prompts(5) for first in (40, 50) for second in (41, 60, 77)]
     expected, preempted = fast(tiny, rows, max_new_tokens=30), []
-    limits, preempt = decode.limits_of(tiny[0]), trees.TreeScheduler._preempt
+    limits, preempt = decode.limits_of(tiny[0]), slots.TreeSlots._preempt
     monkeypatch.setattr(decode, "limits_of", lambda *_: replace(limits, trees_bytes=1 << 20))
-    monkeypatch.setattr(trees, "ANSWERS_OF_A_TREE", 0)
-    monkeypatch.setattr(trees.TreeScheduler, "_preempt", lambda self: (preempted.append(1), preempt(self)))
+    monkeypatch.setattr(slots, "ANSWERS_OF_A_TREE", 0)
+    monkeypatch.setattr(slots.TreeSlots, "_preempt", lambda self: (preempted.append(1), preempt(self)))
     assert fast(tiny, rows, max_new_tokens=30) == expected and preempted

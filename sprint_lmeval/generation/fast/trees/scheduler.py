@@ -7,7 +7,6 @@ of an answer that is in the tree begins with nothing to read. The mask shows eac
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple
@@ -16,17 +15,15 @@ import numpy as np
 import torch
 from transformers import PreTrainedTokenizerBase
 
-from sprint_lmeval.candidates import Candidate
 from sprint_lmeval.generation.fast.drafts import LONGEST_DRAFT, DraftRecord, most_worthwhile, worthwhile
 from sprint_lmeval.generation.fast.forward import Passes
-from sprint_lmeval.generation.fast.in_flight import CELLS_OF_A_ROW, Ends, PromptGroup, Tree, TreeRow
-from sprint_lmeval.generation.fast.kv_cache import copied, rounded_up
+from sprint_lmeval.generation.fast.in_flight import Ends
 from sprint_lmeval.generation.fast.lm_head import steps_of
 from sprint_lmeval.generation.fast.next_token import TokenChoice
-from sprint_lmeval.generation.fast.shared_prefill import SharedPrefill, agreeing
+from sprint_lmeval.generation.fast.shared_prefill import agreeing
+from sprint_lmeval.generation.fast.trees.slots import TreeSlots
+from sprint_lmeval.generation.fast.trees.tree import CELLS_OF_A_ROW, Tree, TreeRow
 from sprint_lmeval.generation.rows import Response, Row, Settings, Step, response_of
-
-ANSWERS_OF_A_TREE = 2  # of the longest kind, that there is room for where a tree begins
 
 
 class Draft(NamedTuple):
@@ -58,12 +55,7 @@ class Segment(NamedTuple):
 
 
 class TreeScheduler:
-    """Decodes rows that share beginnings, at most `most_trees` prompts at a time, in a cache of the device's size.
-
-    Attributes:
-        waiting: prompts that have not begun.
-        trees: in flight; the index in the list is the slot in the cache.
-    """
+    """Decodes rows that share beginnings, at most `most_trees` prompts at a time, in a cache of the device's size."""
 
     def __init__(
         self,
@@ -78,31 +70,20 @@ class TreeScheduler:
         top: Callable[[Row], int],
     ) -> None:
         self.passes, self.tokenizer, self.settings, self.ends = passes, tokenizer, settings, ends
-        self.prompts, self.most_trees, self.choice, self.top = prompts, most_trees, choice, top
-        self.waiting: deque[Tree] = deque()
-        self.trees: list[Tree] = []
-        self._known: dict[tuple[str, Candidate], Tree] = {}
-        self.add(rows)
-        self.prefill = SharedPrefill(passes, choice, ends, [tree.group for tree in self.waiting])
-        self.cache = passes.tree_cache(0)
+        self.choice, self.top = choice, top
+        self.slots = TreeSlots(passes, choice, ends, prompts, rows, most_trees, settings.max_new_tokens)
         self.record = DraftRecord()
 
     def add(self, rows: Sequence[Row]) -> None:
         """Decode these rows, too."""
-        for row in rows:
-            key = row.prompt, row.candidate
-            if key not in self._known:
-                self._known[key] = Tree(PromptGroup(self.prompts[row.prompt], []), row.candidate, [])
-                self.waiting.append(self._known[key])
-            tree = self._known[key]
-            tree.waiting.append(TreeRow.begin(row, tree.group))
+        self.slots.add(rows)
 
     def run(self) -> Iterator[tuple[Row, Response]]:
         """Decode everything; yield each row as it is finished. Rows may be added meanwhile."""
         while True:
-            self._take_out()
-            self._admit()
-            if not self.trees:
+            self.slots.take_out()
+            self.slots.admit()
+            if not self.slots.trees:
                 return
             for tree, row in self._step():
                 tree.leave(row)
@@ -113,115 +94,25 @@ class TreeScheduler:
         found = response_of(self.tokenizer, row.new, row.stopped, self.ends.ends, self.settings, given)
         return replace(found, steps=tuple(row.steps[: found.new_tokens]))
 
-    # ---- which prompts are in flight ----
-
-    def _most(self, cells: int) -> int:
-        """Return how many slots of so many cells there may be."""
-        room = self.passes.limits.trees_bytes // max(1, rounded_up(cells) * self.prefill.bytes_per_position)
-        return max(1, min(self.most_trees, room))
-
-    def _admit(self) -> None:
-        """Fill free slots, after prompts were read; the first one alone tells how much memory a token takes."""
-        while self.waiting:
-            cells = max(tree.stem for tree in self.waiting) + ANSWERS_OF_A_TREE * self.settings.max_new_tokens
-            count = (self._most(cells) if self.prefill.bytes_per_position else 1) - len(self.trees)
-            if count <= 0:
-                return
-            new = [self.waiting.popleft() for _ in range(min(count, len(self.waiting)))]
-            if len(self.trees) + len(new) > self.cache.slots:
-                positions = max(self.cache.positions, rounded_up(cells))
-                self.cache.resize(len(self.trees) + len(new), positions, kept=len(self.trees))
-            longest = max(1, *(tree.stem for tree in new))
-            most = self.prefill.rows_of(longest, longest)
-            for first in range(0, len(new), most):
-                self._read_prompts(new[first : first + most])
-
-    def _read_prompts(self, trees: list[Tree]) -> None:
-        cache, stems = self.passes.cache(len(trees)), [tree.group.prompt[:-1] for tree in trees]
-        candidates = [tree.candidate for tree in trees]
-        self.prefill.put_starts(cache, candidates, None)
-        begun = cache.lengths.tolist()
-        width = max(len(stem) - start for stem, start in zip(stems, begun, strict=True))
-        if width:
-            tokens = [stem[n:] + [0] * (width - len(stem) + n) for stem, n in zip(stems, begun, strict=True)]
-            self.passes.write(cache, tokens, candidates)
-            self.passes.account.add("prompt", sum(map(len, stems)) - sum(begun))
-            self.prefill.note_memory(cache)
-        for slot, (tree, stem) in enumerate(zip(trees, stems, strict=True)):
-            self.cache.put(len(self.trees), cache.take(slot, len(stem)), len(stem))
-            self.trees.append(tree)
-
-    def _take_out(self) -> None:
-        """Take out trees without rows; the last tree moves into the slot."""
-        for slot in reversed(range(len(self.trees))):
-            if not (self.trees[slot].live or self.trees[slot].waiting):
-                gone = self._vacate(slot)
-                self._known = {key: tree for key, tree in self._known.items() if tree is not gone}
-
-    def _vacate(self, slot: int) -> Tree:
-        tree, last = self.trees[slot], self.trees.pop()
-        if slot < len(self.trees):
-            self.cache.lengths[len(self.trees)] = last.size
-            self.cache.move(len(self.trees), slot)
-            self.trees[slot] = last
-        else:
-            self.cache.leave([slot])
-        return tree
-
-    def _preempt(self) -> None:
-        """Let the last tree wait, and read again what it has written."""
-        tree = self._vacate(len(self.trees) - 1)
-        rows = [*tree.live, *tree.waiting]
-        anew = Tree(tree.group, tree.candidate, rows)
-        for row in rows:
-            row.path = []
-        self._known = {key: anew if known is tree else known for key, known in self._known.items()}
-        self.waiting.appendleft(anew)
-
     # ---- one pass ----
 
     def _step(self) -> list[tuple[Tree, TreeRow]]:
         """Advance every live row by at least one token; returns those that are finished."""
-        self._order()
-        for tree in self.trees:
-            tree.begin_rows(self.cache.positions - tree.used - CELLS_OF_A_ROW * len(tree.live))
+        self.slots.order()
+        trees = self.slots.trees
+        for tree in trees:
+            tree.begin_rows(self.slots.cache.positions - tree.used - CELLS_OF_A_ROW * len(tree.live))
         drafts = self._drafts()
-        widths = {
-            tree: sum(len(drafts[row].known) + len(drafts[row].tokens) for row in tree.live) for tree in self.trees
-        }
-        self._make_room(max(tree.size + widths[tree] for tree in self.trees))
-        trees = sorted(self.trees, key=lambda tree: widths[tree])  # stable: neighbours stay neighbours
-        for count in partition([widths[tree] for tree in trees], self.passes.limits.free_tokens):
+        widths = {tree: sum(len(drafts[row].known) + len(drafts[row].tokens) for row in tree.live) for tree in trees}
+        self.slots.make_room(max(tree.size + widths[tree] for tree in trees))
+        ordered = sorted(trees, key=lambda tree: widths[tree])  # stable: neighbours stay neighbours
+        for count in partition([widths[tree] for tree in ordered], self.passes.limits.free_tokens):
             while count:
-                most = next((n for n in range(count, 1, -1) if self.choice.most(n) >= widths[trees[n - 1]]), 1)
-                self._pass(trees[:most], drafts, widths[trees[most - 1]])
-                trees, count = trees[most:], count - most
-        self.prefill.note_memory(self.cache)
-        return [(tree, row) for tree in self.trees for row in list(tree.live) if row.finished]
-
-    def _order(self) -> None:
-        """Have the slots of trees that branch behind the others: a pass over neighbours copies no keys and values."""
-        branched = [tree.branched for tree in self.trees]
-        front, back = 0, len(branched) - 1
-        while True:
-            front = next((i for i in range(front, back) if branched[i]), back)
-            back = next((i for i in range(back, front, -1) if not branched[i]), front)
-            if front >= back:
-                return
-            kept = copied(self.cache.take(front, self.trees[front].size))
-            self.cache.lengths[back] = self.trees[back].size
-            self.cache.move(back, front)
-            self.cache.put(back, kept, self.trees[front].size)
-            self.trees[front], self.trees[back] = self.trees[back], self.trees[front]
-            branched[front], branched[back] = False, True
-
-    def _make_room(self, cells: int) -> None:
-        """Have so many cells in each slot; where memory does not suffice, the last trees wait."""
-        if cells > self.cache.positions:
-            count = self._most(rounded_up(cells))
-            while len(self.trees) > count:
-                self._preempt()
-            self.cache.resize(len(self.trees), rounded_up(cells), kept=len(self.trees))
+                most = next((n for n in range(count, 1, -1) if self.choice.most(n) >= widths[ordered[n - 1]]), 1)
+                self._pass(ordered[:most], drafts, widths[ordered[most - 1]])
+                ordered, count = ordered[most:], count - most
+        self.slots.prefill.note_memory(self.slots.cache)
+        return [(tree, row) for tree in trees for row in list(tree.live) if row.finished]
 
     def _pass(self, trees: list[Tree], drafts: dict[TreeRow, Draft], width: int) -> None:
         """Read `width` tokens of each tree."""
@@ -229,15 +120,13 @@ class TreeScheduler:
         lines = [self._line(index, tree, drafts, width, segments) for index, tree in enumerate(trees)]
         cells = [tree.take_cells(width) for tree in trees]
         self._plan(trees, segments, cells)
-        states = self.choice.states(self.cache, lines, [tree.candidate for tree in trees], width)
+        states = self.choice.states(self.slots.cache, lines, [tree.candidate for tree in trees], width)
         self._advance(trees, segments, cells, states)
 
     def _drafts(self) -> dict[TreeRow, Draft]:
         """Return what each live row reads next: its unread tokens, and a draft where drafts are worth a wider pass."""
-        rows = [row for tree in self.trees for row in tree.live]
-        acceptance = self.record.acceptance()
-        read = len(self.trees) * max(tree.size for tree in self.trees) * self.prefill.bytes_per_position
-        overhead = self.passes.limits.overhead(read)
+        rows, acceptance = self.slots.rows, self.record.acceptance()
+        overhead = self.passes.limits.overhead(self.slots.read_bytes)
         longest = most_worthwhile(len(rows), max(acceptance.values()), overhead, LONGEST_DRAFT)
         if not (longest and self.choice.drafts):
             return {row: Draft(row.unread, [], []) for row in rows}
@@ -278,8 +167,8 @@ class TreeScheduler:
         for index, tree in enumerate(trees):
             visible[index, :, : tree.stem] = True
             visible[index][:, cells[index]] = earlier[index]
-        slots = [self.trees.index(tree) for tree in trees]
-        self.cache.plan(slots, torch.tensor(cells), torch.from_numpy(positions), torch.from_numpy(visible))
+        slots = [self.slots.trees.index(tree) for tree in trees]
+        self.slots.cache.plan(slots, torch.tensor(cells), torch.from_numpy(positions), torch.from_numpy(visible))
 
     def _advance(
         self, trees: list[Tree], segments: list[Segment], cells: list[list[int]], states: torch.Tensor
