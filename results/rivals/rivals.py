@@ -17,7 +17,7 @@ from sprint_lmeval.runs.safe_text import table_text
 
 
 class Rivals(Study):
-    """Also `distinct[name]`: how many distinct texts the N responses of a harness run hold, and that N."""
+    """Also `distinct[name]`: how many distinct texts N responses hold in harness runs, of how many questions, and N."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
@@ -27,8 +27,12 @@ class Rivals(Study):
             self._in_turn(name, self._cells(f"{first}/0"), self._cells(f"{second}/0"))
         self.shown = [name for name in self.described["shown"] if name in self.passed]
         self.largest = int(np.isfinite(self.passed[self.described["against"][0]][0]).sum())
-        found = ((run.path.stem.split("+")[0], run) for run in self.harness_runs)
-        self.distinct = {name: (run.metrics["distinct_texts"], run.n) for name, run in found}
+        self.distinct = {}
+        for run in self.harness_runs:  # of some questions each, where the matrix has grown
+            name, count = run.path.stem.split("+")[0], len(run.samples.questions)
+            before, known, _ = self.distinct.get(name, (0.0, 0, 0))
+            mean = (before * known + run.metrics["distinct_texts"] * count) / (known + count)
+            self.distinct[name] = mean, known + count, run.n
 
     def _greedy_first(self, name: str, samples: str) -> None:
         """The greedy answer, then independent samples: the mean of `first=greedy` over its draws."""
@@ -58,7 +62,7 @@ class Rivals(Study):
         for name in self.shown:
             passed, spent = self.passed[name], self.tokens[name]
             known = 1 if name == "base" else np.isfinite(passed[0]).sum()
-            count, n = self.distinct.get(name, (None, None))
+            count, _, n = self.distinct.get(name, (None, None, None))
             texts = f"{count:.1f} of {n}" if n else "-"
             lines.append([name, *pass_cells(passed, shown), f"{spent[known - 1] / known:.0f}", texts])
         return table_text(lines)

@@ -8,6 +8,7 @@ STUDY is a folder with study.json, which names the selectors, the lists of candi
 where it is another one, the folder of the outcome matrices. NAME is a strategy and the number of its seed, `sprint/0`.
 Rankings are kept as column numbers of test.parquet, best first; answers as verdict codes
 (`sprint_lmeval.answers.verdicts.VERDICTS`) in their order, null where a question was not asked. Neither holds texts.
+A run of neighbouring test questions of a matrix that has grown is kept as harness/NAME/FIRST-END.json, / written as +.
 """
 
 import json
@@ -70,21 +71,27 @@ def local(selector: str, folder: Path) -> Path | str:
 
 
 def samples(folder: str, name: str, output: str) -> None:
-    """Add the answers of one run as columns NAME (verdicts) and NAME tokens."""
-    folder, rows = Path(folder), {}
+    """Put the answers of one run into the columns NAME (verdicts) and NAME tokens; those of other questions stay."""
+    folder, found = Path(folder), {}
     (file,) = Path(output).glob("**/samples_*.jsonl")
     for line in file.read_text(encoding="utf-8").splitlines():
         sample = json.loads(line)
         codes = [VERDICTS.index(Verdict(v)) for v in sample["verdicts"]]
-        rows[sample["doc"]["id"]] = (codes, sample["new_tokens"])
+        found[sample["doc"]["id"]] = (codes, sample["new_tokens"])
     study = json.loads((folder / "study.json").read_text())
-    order = [rows.get(question.id, (None, None)) for question in test_matrix(folder, study).questions]
-    kept = folder / "samples.parquet"
-    table = {c: pq.read_table(kept)[c] for c in pq.read_schema(kept).names} if kept.exists() else {}
-    table[name] = pa.array([verdicts for verdicts, _ in order], pa.list_(pa.int8()))
-    table[f"{name} tokens"] = pa.array([tokens for _, tokens in order], pa.list_(pa.int16()))
-    pq.write_table(pa.table(table), kept, compression="zstd")
-    run(folder, name, output)
+    questions, kept = test_matrix(folder, study).questions, folder / "samples.parquet"
+    columns = pq.read_table(kept).to_pydict() if kept.exists() else {}
+    for column in (name, f"{name} tokens"):
+        columns.setdefault(column, [])
+    columns = {column: of + [None] * (len(questions) - len(of)) for column, of in columns.items()}  # of a grown matrix
+    asked = [row for row, question in enumerate(questions) if question.id in found]
+    for row in asked:
+        columns[name][row], columns[f"{name} tokens"][row] = found[questions[row].id]
+    kinds = {column: pa.int16() if column.endswith(" tokens") else pa.int8() for column in columns}
+    table = pa.table({column: pa.array(of, pa.list_(kinds[column])) for column, of in columns.items()})
+    pq.write_table(table, kept, compression="zstd")
+    part = asked != list(range(len(questions))) and asked == list(range(asked[0], asked[-1] + 1))
+    run(folder, f"{name}/{asked[0]}-{asked[-1] + 1}" if part else name, output)
 
 
 def run(study: str | Path, name: str, output: str) -> None:

@@ -95,19 +95,22 @@ class Study:
     def runs(self) -> Iterator[Run]:
         """Runs of the harness with the verdicts that the matrix, the rankings and the samples here give them.
 
-        Stops where a run has another Pass@N than its verdicts; the file's name says whose they are.
+        Stops where a run has another Pass@N than its verdicts; the file's name says whose they are, and of which
+        questions where the run was not asked all of them: `NAME+SEED.json`, `NAME+SEED+FIRST-END.json`.
         """
         for file in sorted(self.folder.glob("harness/*.json")):
-            name, _, number = file.stem.partition("+")
+            name, number, rows, *_ = [*file.stem.split("+"), "", ""]
+            first, _, end = rows.partition("-")
             (run,) = read_runs([file]).runs
-            run = replace(run, samples=self._samples(file, f"{name}/{number or 0}", run.n))
+            asked = slice(int(first or 0), int(end) if end else None)
+            run = replace(run, samples=self._samples(file, f"{name}/{number or 0}", run.n, asked))
             check_against_results(run)
             yield run
 
-    def _samples(self, file: Path, name: str, n: int) -> Samples:
+    def _samples(self, file: Path, name: str, n: int, asked: slice) -> Samples:
         """Verdicts and lengths of one strategy and seed in the form of a samples file."""
-        verdicts, tokens, candidates = self._cells(name)
-        questions = tuple(Document(q.id, q.hash, subject=q.subject or None) for q in self.test.questions)
+        verdicts, tokens, candidates = (cells if cells is None else cells[asked] for cells in self._cells(name))
+        questions = tuple(Document(q.id, q.hash, subject=q.subject or None) for q in self.test.questions[asked])
         count = len(questions)
         unknown = np.full(count, np.nan)
         return Samples(
