@@ -8,7 +8,7 @@ import torch
 from sprint_lmeval.candidates import BASE, Candidate
 from sprint_lmeval.generation import decode
 from sprint_lmeval.generation.decode import Account, generate
-from sprint_lmeval.generation.fast import trees
+from sprint_lmeval.generation.fast.trees import scheduler
 from sprint_lmeval.generation.fast.lm_head import steps_of
 from sprint_lmeval.generation.rows import Row, Settings
 from sprint_lmeval.passn.fewshot import tiny_examples
@@ -172,5 +172,5 @@ def test_steps_take_no_more_logits_at_once_than_there_is_memory_for(tiny, monkey
     expected = written()
     three = 3 * 4 * tiny[0].config.vocab_size
     monkeypatch.setattr(decode, "limits_of", lambda *_: replace(limits, logits_bytes=three))
-    monkeypatch.setattr(trees, "steps_of", lambda logits, *of: (sizes.append(len(logits)), real(logits, *of))[1])
+    monkeypatch.setattr(scheduler, "steps_of", lambda logits, *of: (sizes.append(len(logits)), real(logits, *of))[1])
     assert written() == expected and max(sizes) == 3
