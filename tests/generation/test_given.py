@@ -8,8 +8,8 @@ import torch
 from sprint_lmeval.candidates import BASE, Candidate
 from sprint_lmeval.generation import decode
 from sprint_lmeval.generation.decode import Account, generate
-from sprint_lmeval.generation.fast.trees import scheduler
 from sprint_lmeval.generation.fast.lm_head import steps_of
+from sprint_lmeval.generation.fast.trees import scheduler
 from sprint_lmeval.generation.rows import Row, Settings
 from sprint_lmeval.passn.fewshot import tiny_examples
 from sprint_lmeval.pruning.hooks import prune_heads
