@@ -8,7 +8,7 @@ STUDY is a folder with study.json, which names the selectors, the lists of candi
 where it is another one, the folder of the outcome matrices. NAME is a strategy and the number of its seed, `sprint/0`.
 Rankings are kept as column numbers of test.parquet, best first; answers as verdict codes
 (`sprint_lmeval.answers.verdicts.VERDICTS`) in their order, null where a question was not asked. Neither holds texts.
-A run of neighbouring test questions of a matrix that has grown is kept as harness/NAME/FIRST-END.json, / written as +.
+A run of some neighbouring test questions, of a matrix that has grown, is kept as harness/STRATEGY+SEED+FIRST-END.json.
 """
 
 import json

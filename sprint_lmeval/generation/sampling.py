@@ -21,9 +21,7 @@ from transformers import LogitsProcessor, TemperatureLogitsWarper, TopKLogitsWar
 
 BLOCK = 1024  # tokens
 BELOW_ONE = 1 - 2**-53
-CPU_BYTES = (
-    1 << 20
-)  # of distributions computed at a time on a CPU: they stay in its cache, and no page of memory is new
+CPU_BYTES = 1 << 20  # of distributions computed at a time on a CPU: larger ones ask for new memory each time
 # A code is used until its text is less probable than this: by then hardly any two codes of a question share their text.
 # Behind it numbers come from the row's stream. Given the text so far, the rest of a code is evenly distributed, as the
 # numbers are: the distribution stays. Rounding errors of logits are divided by the text's probability: a code that were

@@ -225,9 +225,6 @@ class BaseModel:
             yield from (rows[first : first + most] for first in range(0, len(rows), most))
 
 
-# ---- the file beside the samples ----
-
-
 def _facts_of(logits, tokens):
     """Return log-probability, confidence and entropy [3, tokens] of tokens that were chosen of logits."""
     import torch
@@ -236,6 +233,9 @@ def _facts_of(logits, tokens):
     chosen = part.gather(1, tokens[:, None])[:, 0]
     top = part.topk(min(TOP, part.shape[1])).values.mean(1)
     return torch.stack([chosen, -top, torch.special.entr(part.exp()).sum(1)])
+
+
+# ---- the file beside the samples ----
 
 
 def _path(run: Run) -> Path:
