@@ -30,6 +30,7 @@ def refuse_other(first_path: Path, first: OutcomeMatrix, path: Path, matrix: Out
     for name in ALIKE:
         one, other = _fact(first, name), _fact(matrix, name)
         if one != other:
+            one, other = _differing(one, other)
             raise InputError(
                 f"{path} has {name} {_brief(other)}, and {first_path} has {_brief(one)}: both must be of one model "
                 "with the same settings"
@@ -63,6 +64,14 @@ def _joined_facts(matrices: Sequence[OutcomeMatrix], questions: int) -> dict:
 def _fact(matrix: OutcomeMatrix, name: str) -> object:
     value = matrix.facts.get(name)
     return value or None if name == "altered" else value  # older matrices do not say that nothing was altered
+
+
+def _differing(one: object, other: object) -> tuple[object, object]:
+    """Return what differs of two objects; other values as they are."""
+    if not (isinstance(one, dict) and isinstance(other, dict)):
+        return one, other
+    names = [name for name in one | other if one.get(name) != other.get(name)]
+    return {name: one.get(name) for name in names}, {name: other.get(name) for name in names}
 
 
 def _brief(value: object) -> str:

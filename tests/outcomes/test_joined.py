@@ -6,8 +6,9 @@ import pytest
 from sprint_lmeval.cli import main
 from sprint_lmeval.outcomes.joined import join
 from sprint_lmeval.outcomes.matrix import OutcomeMatrix
-from tests.shared.selector_examples import matrix
+from tests.shared.selector_examples import FACTS, matrix
 
+SETTINGS = FACTS["settings"]
 PARTS = ("verdicts", "truncated", "new_tokens")
 
 
@@ -45,6 +46,10 @@ def test_the_joined_matrix_says_how_many_questions_it_has_and_of_which_draw():
     [
         (lambda: matrix(30, first=60, fingerprint="cd"), "has fingerprint cd, and "),
         (lambda: matrix(30, first=60, dtype="torch.float16"), "has dtype torch.float16, and "),
+        (
+            lambda: matrix(30, first=60, settings=SETTINGS | {"max_new_tokens": 7}),
+            "has settings {'max_new_tokens': 7}, and ",
+        ),
         (lambda: matrix(30, first=60).select(candidates=matrix().candidates[:3]), "has other candidates than "),
         (lambda: matrix(30, first=59), "is in the matrix twice"),
     ],
