@@ -36,7 +36,7 @@ def main() -> None:
     if options.only:
         print(json.dumps(measured(options)))
         return
-    runs = finished(options)
+    runs = finished(options, options.ways)
     for turn in range(options.repeats):
         for way in options.ways:
             if len(runs[way]) > turn:
@@ -50,7 +50,7 @@ def main() -> None:
 
 def setting(options: argparse.Namespace) -> dict:
     """Return what runs must have in common."""
-    left_out = ("repeats", "results", "ways", "only")
+    left_out = ("repeats", "results", "ways", "only", "leave_out", "without")
     return {name: value for name, value in vars(options).items() if name not in left_out}
 
 
@@ -60,9 +60,9 @@ def note(path: Path, run: dict) -> None:
         lines.write(json.dumps(run) + "\n")
 
 
-def finished(options: argparse.Namespace) -> dict[str, list[dict]]:
-    """Return the runs of these options that the results file holds."""
-    runs: dict[str, list[dict]] = {way: [] for way in options.ways}
+def finished(options: argparse.Namespace, ways: tuple[str, ...]) -> dict[str, list[dict]]:
+    """Return the runs of these options and ways that the results file holds."""
+    runs: dict[str, list[dict]] = {way: [] for way in ways}
     if options.results and options.results.exists():
         for line in options.results.read_text(encoding="utf-8").splitlines():
             run = json.loads(line)

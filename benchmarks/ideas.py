@@ -1,12 +1,14 @@
 """What each idea of fast decoding brings: the time and memory with everything, and with one idea left out at a time.
 
     python -m benchmarks.ideas --questions 60                  # options as those of benchmarks.generation
+    python -m benchmarks.ideas --leave-out stragglers --leave-out drafts --results FILE      # only these; resumes
 
 Each variant runs in a process of its own, in turns, `--repeats` times; medians, as ratios to everything together.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import statistics
 import subprocess
@@ -15,30 +17,35 @@ from contextlib import nullcontext
 
 from benchmarks import generation
 
-EVERYTHING = "everything"
+EVERYTHING = "nothing"
 
 
 def main() -> None:
     parser = generation.parser()
-    parser.add_argument("--idea", choices=(EVERYTHING, *IDEAS), help="measure the variant without it")
+    parser.add_argument("--leave-out", choices=IDEAS, action="append", help="an idea, repeatable; all of them if none")
+    parser.add_argument("--without", choices=(EVERYTHING, *IDEAS), help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.results or options.ways != generation.WAYS:
-        parser.error("--results and --ways are options of benchmarks.generation: leave them out")
-    if options.idea:
-        IDEAS.get(options.idea, lambda: None)()
+    if options.ways != generation.WAYS:
+        parser.error("--ways is an option of benchmarks.generation: leave it out")
+    if options.without:
+        IDEAS.get(options.without, lambda: None)()
         options.only = "ours"
         print(json.dumps(generation.measured(options)))
         return
-    runs: dict[str, list[dict]] = {idea: [] for idea in (EVERYTHING, *IDEAS)}
-    for _ in range(options.repeats):
-        for idea in runs:
-            runs[idea].append(in_a_process(idea))
-            print(f"{idea}: {runs[idea][-1]['seconds']:.1f} s", file=sys.stderr, flush=True)
+    runs = generation.finished(options, (EVERYTHING, *(options.leave_out or IDEAS)))
+    for turn in range(options.repeats):
+        for idea, of_idea in runs.items():
+            if len(of_idea) > turn:
+                continue
+            of_idea.append(in_a_process(idea))
+            print(f"{turn + 1}. without {idea}: {of_idea[-1]['seconds']:.1f} s", file=sys.stderr, flush=True)
+            if options.results:
+                generation.note(options.results, {"setting": generation.setting(options), "way": idea} | of_idea[-1])
     print(table(runs))
 
 
 def in_a_process(idea: str) -> dict:
-    command = [sys.executable, "-m", "benchmarks.ideas", *sys.argv[1:], "--idea", idea]
+    command = [sys.executable, "-m", "benchmarks.ideas", *sys.argv[1:], "--without", idea]
     output = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True).stdout
     return json.loads(output.splitlines()[-1])
 
@@ -52,7 +59,7 @@ def table(runs: dict[str, list[dict]]) -> str:
         pairs = zip(runs[idea][0]["texts"], runs[EVERYTHING][0]["texts"], strict=True)
         seconds = median(idea, "seconds")
         lines.append(
-            f"| {'nothing' if idea == EVERYTHING else idea} | {seconds:.1f} | "
+            f"| {idea} | {seconds:.1f} | "
             f"{seconds / median(EVERYTHING, 'seconds'):.2f}x | {median(idea, 'memory') / 1e6:.0f} | "
             f"{sum(a != b for a, b in pairs)} |"
         )
@@ -63,42 +70,49 @@ def table(runs: dict[str, list[dict]]) -> str:
 
 
 def without_drafts() -> None:
+    """Verify no drafts from other answers."""
     from sprint_lmeval.generation.fast.scheduler import Scheduler
 
     Scheduler._drafts = lambda self: [([], [])] * len(self.active)
 
 
 def without_the_price_of_keys() -> None:
+    """Take drafts no longer where keys and values take longer to read."""
     from sprint_lmeval.generation.fast.device_limits import DeviceLimits
 
     DeviceLimits.overhead = lambda limits, read_bytes: limits.free_tokens
 
 
 def without_reference_answers() -> None:
+    """Let no row read along a reference answer."""
     from sprint_lmeval.generation.fast.in_flight import PromptGroup
 
     PromptGroup.first_cohort = PromptGroup.next_cohort
 
 
 def without_shared_layers() -> None:
+    """Compute the layers below the pruned one for each row."""
     from sprint_lmeval.generation.fast.shared_prefill import SharedPrefill
 
     SharedPrefill._layer_of = lambda self, group, rows: None
 
 
 def without_shared_heads() -> None:
+    """Compute all heads of the pruned layer for each row."""
     from sprint_lmeval.generation.fast import probe
 
     probe._count = lambda *given: 0
 
 
 def without_shared_passes() -> None:
+    """Read one prompt in a pass."""
     from sprint_lmeval.generation.fast.shared_prefill import SharedPrefill
 
     SharedPrefill.fits_together = lambda self, cohorts: len(cohorts) == 1
 
 
 def without_refilling() -> None:
+    """Fill slots only when all are free."""
     from sprint_lmeval.generation.fast.scheduler import Scheduler
 
     filled = Scheduler._filled
@@ -106,24 +120,28 @@ def without_refilling() -> None:
 
 
 def without_stragglers() -> None:
+    """Let no row that is longer than its slot wait aside."""
     from sprint_lmeval.generation.fast.scheduler import Scheduler
 
     Scheduler._may_set_aside = lambda self, rows: False
 
 
 def without_pieces_of_the_head() -> None:
+    """Compute the logits of the whole vocabulary."""
     from sprint_lmeval.generation.fast.forward import Passes
 
     Passes.head = lambda passes: None
 
 
 def without_grouped_attention() -> None:
+    """Use the model's own attention, which copies keys and values for each head."""
     from sprint_lmeval.generation.fast import forward
 
     forward.grouped = lambda model: nullcontext()
 
 
 def without_releasing_memory() -> None:
+    """Keep free memory and kernels of old shapes."""
     import os
 
     os.environ |= {"LRU_CACHE_CAPACITY": "1024", "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "1024"}
@@ -133,17 +151,17 @@ def without_releasing_memory() -> None:
 
 
 IDEAS = {
-    "drafts from other answers": without_drafts,
-    "longer drafts where keys and values take longer to read": without_the_price_of_keys,
-    "a reference answer that others read along": without_reference_answers,
-    "lower layers computed once": without_shared_layers,
-    "heads of the pruned layer computed once": without_shared_heads,
-    "several prompts in one prefill pass": without_shared_passes,
-    "free slots refilled at once": without_refilling,
-    "stragglers set aside": without_stragglers,
-    "output head in pieces": without_pieces_of_the_head,
-    "attention without copied keys": without_grouped_attention,
-    "free memory and old kernels given back": without_releasing_memory,
+    "drafts": without_drafts,
+    "price-of-keys": without_the_price_of_keys,
+    "reference-answers": without_reference_answers,
+    "shared-layers": without_shared_layers,
+    "shared-heads": without_shared_heads,
+    "shared-passes": without_shared_passes,
+    "refilling": without_refilling,
+    "stragglers": without_stragglers,
+    "pieces-of-the-head": without_pieces_of_the_head,
+    "grouped-attention": without_grouped_attention,
+    "releasing-memory": without_releasing_memory,
 }
 
 if __name__ == "__main__":
