@@ -4,7 +4,7 @@
 
 - attention of one layer over a cache with a mask: query heads of one key head grouped (ours), torch's `enable_gqa`,
   and keys copied for every query head, as transformers does it;
-- the best token of each row: whole logits, or pieces of the vocabulary (ours);
+- the best token of each row: logits of all rows at once, or of few rows at a time (ours);
 - a sample of each row: the distributions of all rows at once, or of few rows at a time (ours).
 """
 
@@ -22,7 +22,7 @@ from sprint_lmeval.generation.sampling import Multinomial, rows_at_once
 TRIES = 7
 LAYERS = 8  # with a cache each, so that a processor's own cache does not hold them
 MEGABYTE = 1 << 20
-PIECES = (1, 4, 16, 64)  # MB
+LOGITS = (8, 16, 32, 96)  # MB
 
 
 def main() -> None:
@@ -70,10 +70,10 @@ def best_tokens(options: argparse.Namespace) -> None:
     head = torch.nn.Linear(options.heads * options.head_dim, options.vocabulary, bias=False)
     head = head.to(getattr(torch, options.dtype))
     states = torch.randn(options.rows, head.in_features).to(head.weight.dtype)
-    show("best token", "whole logits", lambda: first_best(linear(states, head.weight)))
-    for size in PIECES:
-        pieces = OutputHead(head, size * MEGABYTE)
-        show("best token", f"pieces of {size} MB", lambda pieces=pieces: pieces.best(states))
+    show("best token", "all rows at once", lambda: first_best(linear(states, head.weight)))
+    for size in LOGITS:
+        few = OutputHead(head, size * MEGABYTE)
+        show("best token", f"logits of {size} MB at a time", lambda few=few: few.best(states))
 
 
 def samples(options: argparse.Namespace) -> None:

@@ -1,7 +1,7 @@
 """What each idea of fast decoding brings: the time and memory with everything, and with one idea left out at a time.
 
     python -m benchmarks.ideas --questions 60                  # options as those of benchmarks.generation
-    python -m benchmarks.ideas --leave-out stragglers --leave-out drafts --results FILE      # only these; resumes
+    python -m benchmarks.ideas --leave-out drafts --leave-out refilling --results FILE      # only these; resumes
 
 Each variant runs in a process of its own, in turns, `--repeats` times; medians, as ratios to everything together.
 """
@@ -76,13 +76,6 @@ def without_drafts() -> None:
     Scheduler._drafts = lambda self: [([], [])] * len(self.active)
 
 
-def without_the_price_of_keys() -> None:
-    """Take drafts no longer where keys and values take longer to read."""
-    from sprint_lmeval.generation.fast.device_limits import DeviceLimits
-
-    DeviceLimits.overhead = lambda limits, read_bytes: limits.free_tokens
-
-
 def without_reference_answers() -> None:
     """Let no row read along a reference answer."""
     from sprint_lmeval.generation.fast.in_flight import PromptGroup
@@ -119,15 +112,8 @@ def without_refilling() -> None:
     Scheduler._filled = lambda self: iter(()) if self.active else filled(self)
 
 
-def without_stragglers() -> None:
-    """Let no row that is longer than its slot wait aside."""
-    from sprint_lmeval.generation.fast.scheduler import Scheduler
-
-    Scheduler._may_set_aside = lambda self, rows: False
-
-
-def without_pieces_of_the_head() -> None:
-    """Compute the logits of the whole vocabulary."""
+def without_logits_in_parts() -> None:
+    """Have no larger passes than those whose logits have room."""
     from sprint_lmeval.generation.fast.forward import Passes
 
     Passes.head = lambda passes: None
@@ -152,14 +138,12 @@ def without_releasing_memory() -> None:
 
 IDEAS = {
     "drafts": without_drafts,
-    "price-of-keys": without_the_price_of_keys,
     "reference-answers": without_reference_answers,
     "shared-layers": without_shared_layers,
     "shared-heads": without_shared_heads,
     "shared-passes": without_shared_passes,
     "refilling": without_refilling,
-    "stragglers": without_stragglers,
-    "pieces-of-the-head": without_pieces_of_the_head,
+    "logits-in-parts": without_logits_in_parts,
     "grouped-attention": without_grouped_attention,
     "releasing-memory": without_releasing_memory,
 }

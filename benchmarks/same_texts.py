@@ -190,7 +190,7 @@ def plain():
 
 
 def memory_of(cache_bytes: int):
-    return replaced(limits_of=lambda *_: DeviceLimits(24, 512, 1 << 20, cache_bytes, 2 * cache_bytes, 1e-6))
+    return replaced(limits_of=lambda *_: DeviceLimits(24, 512, 1 << 20, cache_bytes, 2 * cache_bytes))
 
 
 @contextmanager

@@ -114,7 +114,7 @@ def _once(kept: dict, where: str, exchangeable: bool) -> dict:
         same = all(values is None or values[first] == values[index] for values in kept.values())
         if exchangeable or not same:
             raise InputError(
-                f"{where}: candidate {name} has several responses (strategy=sample), and a matrix has one for each "
+                f"{where}: candidate {name} has several responses (samples or branches), and a matrix has one for each "
                 "candidate: use a run of greedy candidates"
             )
     return {key: values and [values[index] for index in seen.values()] for key, values in kept.items()}

@@ -48,7 +48,7 @@ def answered(tiny) -> list[Row]:
 @pytest.mark.parametrize("logits_bytes", [1 << 26, 1 << 14])
 def test_greedy_answers_and_what_came_second(tiny, monkeypatch, logits_bytes):
     limits = module.limits_of(tiny[0])
-    monkeypatch.setattr(module, "limits_of", lambda model: type(limits)(24, 256, logits_bytes, 1 << 20, 1 << 21, 0.0))
+    monkeypatch.setattr(module, "limits_of", lambda model: type(limits)(24, 256, logits_bytes, 1 << 20, 1 << 21))
     rows = [*answered(tiny), Row(prompts(1)[0], BASE, given=(99, 5)), Row(prompts(1)[0], BASE)]
     found = alternatives(*tiny, rows, Settings(40), top=3)
     for row, steps in zip(rows, found, strict=True):

@@ -151,8 +151,8 @@ def with_doc(**changed) -> list[dict]:
 
 
 WRONG = {
-    "samples": ([sampled()], "strategy=sample"),
-    "one candidate, two texts": ([sample(0, "base base")], "strategy=sample"),
+    "samples": ([sampled()], "samples or branches"),
+    "one candidate, two texts": ([sample(0, "base base")], "samples or branches"),
     "the run twice": ([sample(0), sample(0)], "more than one run"),
     "another task": ([{"doc_id": 0, "doc": {"query": "x"}}], "line 1: no document with id and question"),
     "another model": ([sample(0), {**sample(1), "candidates": None}], "line 2: no lists of candidates"),

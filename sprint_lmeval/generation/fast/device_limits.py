@@ -39,10 +39,9 @@ class DeviceLimits:
     Attributes:
         free_tokens: f, where a pass over t tokens costs about f + t units: below f it mostly waits for the weights.
         pass_tokens: most tokens in one prefill pass, which bounds its intermediate values.
-        logits_bytes: most logits of one pass, where whole logits are needed; a piece of the output head has a sixth.
+        logits_bytes: most logits at a time.
         cache_bytes: most keys and values of the rows in flight.
         trees_bytes: the same of trees in flight, which keep those of finished rows.
-        tokens_per_byte: units that reading one byte of keys and values costs, as much as one byte of the weights.
     """
 
     free_tokens: int
@@ -50,16 +49,11 @@ class DeviceLimits:
     logits_bytes: int
     cache_bytes: int
     trees_bytes: int
-    tokens_per_byte: float
 
     def halved(self) -> DeviceLimits:
         """Return the limits for half the memory."""
         memory = (self.pass_tokens, self.logits_bytes, self.cache_bytes, self.trees_bytes)
-        return DeviceLimits(self.free_tokens, *(most // 2 for most in memory), self.tokens_per_byte)
-
-    def overhead(self, read_bytes: int) -> float:
-        """Return what a pass costs beside its tokens, in tokens, where it reads so many bytes of keys and values."""
-        return self.free_tokens + self.tokens_per_byte * read_bytes
+        return DeviceLimits(self.free_tokens, *(most // 2 for most in memory))
 
 
 def limits_of(model: PreTrainedModel, roomy: bool = False) -> DeviceLimits:
@@ -69,19 +63,15 @@ def limits_of(model: PreTrainedModel, roomy: bool = False) -> DeviceLimits:
     times of passes of Qwen2.5-Coder-0.5B on two cores: in bfloat16 with AMX 16 x 1, 64 x 1, 64 x 4, 64 x 8 and 128 x 2
     rows x tokens took 115, 198, 367, 597 and 380 ms; without AMX 1, 8, 64 and 128 rows of one token took 79, 123, 468
     and 862 ms, in float32 84, 200, 508 and 578 ms. It is higher in small models, whose layers take longer to call than
-    to compute. Keys and values are read as fast as weights (embedded model, float32, 87 rows of 200 positions:
-    measured, a row costs 1.7 tokens beside its own; the rule says 1.6). Passes of more than about a thousand tokens
-    save nothing on a CPU.
+    to compute. Passes of more than about a thousand tokens save nothing on a CPU.
     """
     if model.device.type == "cpu":
-        reading = _cpu_reading(model.dtype)
-        free = reading + LAYER_CALL * text_config(model.config).num_hidden_layers // _weights(model)
+        free = _cpu_reading(model.dtype) + LAYER_CALL * text_config(model.config).num_hidden_layers // _weights(model)
         limits = (_cpu_pass_tokens(model), 96 * MEGABYTE, *_cpu_cache_bytes(model, roomy))
     else:
-        free = reading = 256
-        rows = _gpu_cache_bytes(model)
+        free, rows = 256, _gpu_cache_bytes(model)
         limits = (8192, 512 * MEGABYTE, rows, 2 * rows)
-    return DeviceLimits(free, *limits, reading / _weight_bytes(model))
+    return DeviceLimits(free, *limits)
 
 
 def _cpu_reading(dtype: torch.dtype) -> int:

@@ -24,7 +24,6 @@ from sprint_lmeval.pruning.heads import HeadLayout, text_config
 from sprint_lmeval.pruning.hooks import prune_heads
 
 SECONDS_BETWEEN_RELEASES = 2.0
-LOGITS_IN_PIECES = 6  # of the memory that whole logits may take, one piece of them takes a sixth
 
 
 class Passes:
@@ -47,8 +46,8 @@ class Passes:
         self._bytes_per_logits = text_config(model.config).vocab_size * model.dtype.itemsize
 
     def head(self) -> OutputHead | None:
-        """Return the output head by itself; None where it cannot be applied piece by piece."""
-        return plain_head(self.model, probe_of(self.model, self.layout), self.limits.logits_bytes // LOGITS_IN_PIECES)
+        """Return the output head by itself; None where it does more than give the logits."""
+        return plain_head(self.model, probe_of(self.model, self.layout), self.limits.logits_bytes)
 
     def most_logits(self, rows: int) -> int:
         """Return how many tokens of each of `rows` rows may have logits in one pass; at least 1."""

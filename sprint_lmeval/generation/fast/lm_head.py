@@ -1,8 +1,7 @@
-"""The best token behind each hidden state, without logits of the whole vocabulary in memory.
+"""The best token behind each hidden state, with the logits of few tokens in memory at a time.
 
-With a vocabulary of 150,000 tokens the logits of one pass take more memory than everything else, and finding the best
-of them takes as long as a layer. So the output head is applied to one piece of the vocabulary at a time, and only each
-piece's best token is kept.
+With a vocabulary of 150,000 tokens the logits of a large pass take more memory than everything else. So the pass leaves
+the output head out, which is then applied to a part of its tokens at a time.
 """
 
 from __future__ import annotations
@@ -22,11 +21,15 @@ INTEGERS = {2: torch.int16, 4: torch.int32}
 
 
 class OutputHead:
-    """A linear output head of a model whose logits are nothing but that head's output."""
+    """A linear output head of a model whose logits are nothing but that head's output.
 
-    def __init__(self, head: nn.Linear, piece_bytes: int) -> None:
-        self.head, self.piece_bytes = head, piece_bytes
-        self.best_of = _as_integers if _has_integers(head.weight) else _as_numbers
+    Attributes:
+        most: for how many tokens there are logits at a time, in about `logits_bytes`.
+    """
+
+    def __init__(self, head: nn.Linear, logits_bytes: int) -> None:
+        self.head = head
+        self.most = max(1, logits_bytes // (len(head.weight) * head.weight.element_size()))
 
     @contextmanager
     def left_out(self) -> Iterator[list[torch.Tensor]]:
@@ -47,37 +50,17 @@ class OutputHead:
     def best(self, hidden: torch.Tensor) -> torch.Tensor:
         """Return the first of the best tokens behind each of `hidden` [..., width]; [...]."""
         lines = hidden.reshape(-1, hidden.shape[-1])
-        values, tokens = self._best(lines)
-        if self.best_of is _as_integers and not (values > 0).all():
-            self.best_of = _as_numbers  # from now on: where a best logit is negative once, others will be
-            _, tokens = self._best(lines)
-        return tokens.view(hidden.shape[:-1])
-
-    def _best(self, lines: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the best logits and their tokens, [lines] each."""
-        weight, bias = self.head.weight, self.head.bias
-        size = max(1, self.piece_bytes // (len(lines) * lines.element_size()))
-        starts = range(0, len(weight), -(-len(weight) // -(-len(weight) // size)))  # pieces of one size
-        values, indices = [], []
-        for start in starts:
-            part = slice(start, start + starts.step)
-            logits = nn.functional.linear(lines, weight[part], None if bias is None else bias[part])
-            value, index = self.best_of(logits)
-            values.append(value)
-            indices.append(index + start)
-        values = torch.stack(values)  # [pieces, lines]
-        piece = values.argmax(0, keepdim=True)
-        return values.gather(0, piece)[0], torch.stack(indices).gather(0, piece)[0]
+        return torch.cat([first_best(self.head(part)) for part in lines.split(self.most)]).view(hidden.shape[:-1])
 
 
-def plain_head(model: PreTrainedModel, probe: Probe, piece_bytes: int) -> OutputHead | None:
+def plain_head(model: PreTrainedModel, probe: Probe, logits_bytes: int) -> OutputHead | None:
     """Return the model's head where its logits are exactly what an untouched `nn.Linear` gives; else None."""
     head = model.get_output_embeddings()
     if type(head) is not nn.Linear or head.weight.is_meta or "forward" in head.__dict__:
         return None
     if head._forward_pre_hooks or head._forward_hooks or model._forward_hooks:
         return None
-    return OutputHead(head, piece_bytes) if probe.head_gives_logits else None
+    return OutputHead(head, logits_bytes) if probe.head_gives_logits else None
 
 
 def first_best(logits: torch.Tensor) -> torch.Tensor:
@@ -87,11 +70,13 @@ def first_best(logits: torch.Tensor) -> torch.Tensor:
     quarter of the time of `max` of numbers, over 150,000 tokens, and that less than `argmax`. NaN is the best, as for
     argmax, except for a negative NaN beside numbers.
     """
-    if _has_integers(logits):
-        values, indices = _as_integers(logits)
-        if (values > 0).all():
-            return indices
-    return _as_numbers(logits)[1]
+    if logits.device.type != "cpu":
+        return logits.argmax(-1)
+    if logits.element_size() in INTEGERS:
+        best = logits.contiguous().view(INTEGERS[logits.element_size()]).max(-1)
+        if (best.values > 0).all():
+            return best.indices
+    return logits.max(-1).indices
 
 
 def steps_of(logits: torch.Tensor, tokens: Sequence[int], top: int) -> list[Step]:
@@ -110,19 +95,3 @@ def _steps_of(logits: torch.Tensor, tokens: Sequence[int], top: int) -> list[Ste
         Step(token, probability, tuple([p for p in zip(ids, values, strict=True) if p[0] != token][:top]))
         for token, probability, values, ids in found
     ]
-
-
-def _has_integers(logits: torch.Tensor) -> bool:
-    return logits.device.type == "cpu" and logits.element_size() in INTEGERS
-
-
-def _as_integers(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the best values, as integers, and their indices; right where the best value is positive."""
-    return tuple(logits.contiguous().view(INTEGERS[logits.element_size()]).max(-1))
-
-
-def _as_numbers(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    if logits.device.type == "cpu":
-        return tuple(logits.max(-1))
-    indices = logits.argmax(-1, keepdim=True)
-    return logits.gather(-1, indices)[..., 0], indices[..., 0]

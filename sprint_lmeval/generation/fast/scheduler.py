@@ -21,8 +21,6 @@ from sprint_lmeval.generation.fast.next_token import TokenChoice
 from sprint_lmeval.generation.fast.shared_prefill import Cohort, SharedPrefill, agreeing
 from sprint_lmeval.generation.rows import Response, Row, Settings, response_of
 
-# Stragglers: at most 1/8 of the rows, using at most 1/8 of the cache, may be set aside.
-STRAGGLER_ROWS, STRAGGLER_BYTES = 8, 8
 EARLY = 32  # tokens of an unfinished reference answer from which on remaining rows may begin, where slots are free
 
 
@@ -35,7 +33,6 @@ class Scheduler:
         ready: prompts whose reference answer is finished, with remaining rows.
         active: rows in flight; the index in the list is the slot in the cache.
         preempted: rows that were begun and wait for a slot, with their keys and values.
-        stragglers: rows longer than a slot, set aside until nothing else can begin.
         longest: new tokens of any row in flight so far.
     """
 
@@ -56,7 +53,6 @@ class Scheduler:
         self.rows, self.cache = rows, passes.cache(0, passes.limits.cache_bytes)
         self.active: list[ActiveRow] = []
         self.preempted: deque[tuple[ActiveRow, KeysValues]] = deque()
-        self.stragglers: list[tuple[ActiveRow, KeysValues]] = []
         self.longest = 0
         self.record = DraftRecord()
 
@@ -83,8 +79,6 @@ class Scheduler:
             cohorts = self._next_cohorts()
             if cohorts:
                 yield from self._prefilled(cohorts)
-            elif self.stragglers:
-                self._resume_stragglers()
             else:
                 return
 
@@ -97,8 +91,6 @@ class Scheduler:
             if row.finished:
                 self._note_finished(row)
                 yield row
-            elif self._may_set_aside([row]):
-                self.stragglers.append((row, copied(keys_values, self.prefill.first_own_layer)))
             elif self._fits(row):
                 self._admit(row, keys_values)
             else:
@@ -130,41 +122,16 @@ class Scheduler:
 
     def _make_room(self, width: int) -> None:
         """Have room for `width` more tokens in each row; where rows are too long, the last ones are preempted."""
-        outgrown = [row for row in self.active if row.cached + width > self.cache.positions]
-        if not outgrown:
+        needed = max(row.cached for row in self.active) + width
+        if needed <= self.cache.positions:
             return
-        if self._may_set_aside(outgrown):
-            for row in outgrown:
-                slot = self.active.index(row)
-                self.stragglers.append((row, copied(self.cache.take(slot, row.cached))))
-                self._take_out(slot)
-            return
-        self._resume_stragglers()
         self.longest = max(self.longest, *(row.count for row in self.active))
-        positions = rounded_up(max(max(row.cached for row in outgrown) + width, self._positions(self.active)))
+        positions = rounded_up(max(needed, self._positions(self.active)))
         rows = self._most_rows(positions)
         while len(self.active) > rows:
             row = self.active.pop()
             self.preempted.appendleft((row, copied(self.cache.take(len(self.active), row.cached))))
         self.cache.resize(rows, positions, kept=len(self.active))
-
-    def _may_set_aside(self, rows: list[ActiveRow]) -> bool:
-        """Return whether these rows are stragglers: few, longer than the slots, and others can go on without them."""
-        if max(row.cached for row in rows) + 1 + LONGEST_DRAFT <= self.cache.positions or not self._more_to_begin():
-            return False
-        if any(row is row.group.reference_row and row.group.remaining for row in rows):
-            return False
-        positions = sum(row.cached for row in [*rows, *(row for row, _ in self.stragglers)])
-        small = positions * self.prefill.bytes_per_position * STRAGGLER_BYTES <= self.passes.limits.cache_bytes
-        return small and len(rows) * STRAGGLER_ROWS <= len(self.active)
-
-    def _more_to_begin(self) -> bool:
-        return bool(self.preempted or self.waiting) or any(group.remaining for group in (*self.ready, *self.writing))
-
-    def _resume_stragglers(self) -> None:
-        """Let stragglers be the next to take slots."""
-        self.preempted.extendleft(reversed(self.stragglers))
-        self.stragglers = []
 
     def _next_cohorts(self) -> list[Cohort]:
         """Take what is prefilled next: remaining rows whose reference answer is finished, else new prompts."""
@@ -233,8 +200,7 @@ class Scheduler:
     def _drafts(self) -> list[tuple[list[int], list[int]]]:
         """Return for each row in flight its draft and the n-gram lengths of it, as many tokens as pay."""
         acceptance, rows = self.record.acceptance(), len(self.active)
-        read = rows * max(row.cached for row in self.active) * self.prefill.bytes_per_position
-        overhead = self.passes.limits.overhead(read)
+        overhead = self.passes.limits.free_tokens
         most = min(LONGEST_DRAFT, self.choice.most(rows) - 1)
         longest = most_worthwhile(rows, max(acceptance.values()), overhead, most)
         if longest <= 0:

@@ -88,13 +88,13 @@ class SharedPrefill:
         """Return how many rows of these cohorts one pass takes."""
         positions = max(_positions(group) for group, _ in cohorts)
         longest = max(len(group.prompt) for group, _ in cohorts)
-        piece = self._first_piece(sum(len(rows) for _, rows in cohorts), longest)
+        piece = self._first_piece(sum(len(rows) for _, rows in cohorts))
         return self.rows_of(longest - len(self.start) + piece, positions)
 
-    def _first_piece(self, rows: int, positions: int) -> int:
-        """Return how many tokens of the reference answer the first pass reads, behind prompts of `positions` tokens."""
-        overhead = self.passes.limits.overhead(rows * positions * self.bytes_per_position)
-        return max(1, most_worthwhile(rows, self.agreement.acceptance, overhead, LONGEST_PIECE))
+    def _first_piece(self, rows: int) -> int:
+        """Return how many tokens of the reference answer the first pass reads."""
+        free = self.passes.limits.free_tokens
+        return max(1, most_worthwhile(rows, self.agreement.acceptance, free, LONGEST_PIECE))
 
     def rows_of(self, tokens: int, positions: int) -> int:
         """Return how many rows of `tokens` tokens one pass takes, each with `positions` positions in the cache."""
@@ -110,7 +110,7 @@ class SharedPrefill:
         if layer is not None:
             self._share_layers(texts, layer)
         self._begin_prompts(active, layer)
-        piece = self._first_piece(len(active), max(len(row.group.prompt) for row in active))
+        piece = self._first_piece(len(active))
         while active:
             most = min(piece, self.choice.most(len(active)) - 1)
             expected = [row.group.reference[row.count : row.count + most + 1] for row in active]

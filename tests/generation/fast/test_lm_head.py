@@ -1,4 +1,4 @@
-"""Which token is the best: the first of equals, in every type and whatever the signs, also piece by piece."""
+"""Which token is the best: the first of equals, in every type and whatever the signs, also a few tokens at a time."""
 
 import pytest
 import torch
@@ -45,12 +45,12 @@ def head_of(vocabulary: int, bias: float | None = None) -> nn.Linear:
 
 
 @pytest.mark.parametrize("bias", [None, 0.0, -1000.0, 1000.0])
-@pytest.mark.parametrize("piece_bytes", [1, 300, 4000, 10**6])
+@pytest.mark.parametrize("logits_bytes", [1, 2000, 4000, 10**6])
 @pytest.mark.parametrize("vocabulary", [1, 97, 256])
-def test_pieces_of_the_head_find_the_first_of_the_best(vocabulary, piece_bytes, bias):
+def test_few_tokens_at_a_time_have_the_first_of_the_best(vocabulary, logits_bytes, bias):
     head, hidden = head_of(vocabulary, bias), whole_numbers((5, 3, 6), 3)
     hidden[0] = 0  # all logits are equal
-    found = OutputHead(head, piece_bytes).best(hidden)
+    found = OutputHead(head, logits_bytes).best(hidden)
     assert torch.equal(found, head(hidden).argmax(-1))
 
 

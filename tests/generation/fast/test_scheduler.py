@@ -85,23 +85,22 @@ def test_other_errors_are_not_taken_for_want_of_memory(tiny, monkeypatch):
         fast(tiny, [Row(prompts(1)[0], BASE)])
 
 
-def test_stragglers_are_set_aside(tiny, plain, monkeypatch):
+def test_rows_outgrow_their_slots(tiny, plain, monkeypatch):
     rows = [Row(prompt, c) for prompt in prompts(12) for c in (BASE, *HEADS[:20])]
-    went, allowed = [], scheduler.Scheduler._may_set_aside
+    grown, resize = [], RowCache.resize
 
-    def noted(self, outgrown):
-        aside = allowed(self, outgrown)
-        went.extend(outgrown if aside else [])
-        return aside
+    def noted(self, slots, positions, kept):
+        grown.append(kept and positions > self.positions)
+        resize(self, slots, positions, kept)
 
-    monkeypatch.setattr(scheduler.Scheduler, "_may_set_aside", noted)
+    monkeypatch.setattr(RowCache, "resize", noted)
 
     def scant(self, rows):
         return scheduler.rounded_up(max(row.cached for row in rows) + 1)
 
     monkeypatch.setattr(scheduler.Scheduler, "_positions", scant)
     assert fast(tiny, rows, max_new_tokens=150, batch_size=64) == plain(rows, max_new_tokens=150)
-    assert went, "no row outgrew the others: the test shows nothing"
+    assert any(grown), "no row outgrew its slot: the test shows nothing"
 
 
 def test_candidates_of_several_heads_and_layers(tiny, plain):

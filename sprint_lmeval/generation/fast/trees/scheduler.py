@@ -126,7 +126,7 @@ class TreeScheduler:
     def _drafts(self) -> dict[TreeRow, Draft]:
         """Return what each live row reads next: its unread tokens, and a draft where drafts are worth a wider pass."""
         rows, acceptance = self.slots.rows, self.record.acceptance()
-        overhead = self.passes.limits.overhead(self.slots.read_bytes)
+        overhead = self.passes.limits.free_tokens
         longest = most_worthwhile(len(rows), max(acceptance.values()), overhead, LONGEST_DRAFT)
         if not (longest and self.choice.drafts):
             return {row: Draft(row.unread, [], []) for row in rows}

@@ -61,11 +61,6 @@ class TreeSlots:
         """The rows that are in every pass."""
         return [row for tree in self.trees for row in tree.live]
 
-    @property
-    def read_bytes(self) -> int:
-        """How many bytes of keys and values a pass over all trees reads."""
-        return len(self.trees) * max(tree.size for tree in self.trees) * self.prefill.bytes_per_position
-
     def add(self, rows: Sequence[Row]) -> None:
         """Put rows into the trees of their prompts and candidates."""
         for row in rows:
