@@ -17,13 +17,13 @@ from contextlib import nullcontext
 
 from benchmarks import generation
 
-EVERYTHING = "nothing"
+NOTHING = "nothing"
 
 
 def main() -> None:
     parser = generation.parser()
     parser.add_argument("--leave-out", choices=IDEAS, action="append", help="an idea, repeatable; all of them if none")
-    parser.add_argument("--without", choices=(EVERYTHING, *IDEAS), help=argparse.SUPPRESS)
+    parser.add_argument("--without", choices=(NOTHING, *IDEAS), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.ways != generation.WAYS:
         parser.error("--ways is an option of benchmarks.generation: leave it out")
@@ -32,7 +32,7 @@ def main() -> None:
         options.only = "ours"
         print(json.dumps(generation.measured(options)))
         return
-    runs = generation.finished(options, (EVERYTHING, *(options.leave_out or IDEAS)))
+    runs = generation.finished(options, (NOTHING, *(options.leave_out or IDEAS)))
     for turn in range(options.repeats):
         for idea, of_idea in runs.items():
             if len(of_idea) > turn:
@@ -56,11 +56,11 @@ def table(runs: dict[str, list[dict]]) -> str:
 
     lines = ["| left out | seconds | time | peak memory, MB | other texts |", "|---|---|---|---|---|"]
     for idea in runs:
-        pairs = zip(runs[idea][0]["texts"], runs[EVERYTHING][0]["texts"], strict=True)
+        pairs = zip(runs[idea][0]["texts"], runs[NOTHING][0]["texts"], strict=True)
         seconds = median(idea, "seconds")
         lines.append(
             f"| {idea} | {seconds:.1f} | "
-            f"{seconds / median(EVERYTHING, 'seconds'):.2f}x | {median(idea, 'memory') / 1e6:.0f} | "
+            f"{seconds / median(NOTHING, 'seconds'):.2f}x | {median(idea, 'memory') / 1e6:.0f} | "
             f"{sum(a != b for a, b in pairs)} |"
         )
     return "\n".join(lines)
